@@ -1,0 +1,75 @@
+"""One candidate with all that the guards may look at: the argument of every guard."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from remediator.model.action import PastAction
+from remediator.model.decision import Decision
+from remediator.model.facts import Facts
+from remediator.model.incident import Candidate, Incident
+from remediator.model.plan import Plan
+from remediator.model.policy import Policy
+from remediator.model.rule import RateLimit, Rule
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What a limit counts: a kind (``target``, ``rule``, ``namespace``, ``cluster``), its key, and the limit."""
+
+    kind: str
+    key: str
+    limit: RateLimit
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """How many changing actions were admitted in a scope's window, and when the oldest of them was."""
+
+    count: int
+    oldest_at: datetime | None = None
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """What has been done before, read inside the admission transaction; only changing actions count.
+
+    ``target``: the actions on this target in the last 24 hours, newest first, at most 50. ``windows``: by scope.
+    ``open_in_namespace`` and ``open_in_cluster`` are open changing actions. ``last_in_cluster`` is the latest admission.
+    """
+
+    target: tuple[PastAction, ...] = ()
+    windows: dict[Scope, Window] = {}
+    open_in_namespace: int = 0
+    open_in_cluster: int = 0
+    last_in_cluster: datetime | None = None
+    alert_firing: bool = True
+
+
+class Assessed(Struct, frozen=True, kw_only=True):
+    """A candidate whose facts have been read."""
+
+    candidate: Candidate
+    facts: Facts
+    incident: Incident | None = None
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """A candidate, its rule, the plan its rung makes, the facts, the history and the policy, at one moment."""
+
+    now: datetime
+    candidate: Candidate
+    rule: Rule
+    plan: Plan
+    facts: Facts
+    history: History
+    policy: Policy
+
+
+class Ruling(Struct, frozen=True, kw_only=True):
+    """The decision about one candidate, with the scopes that it was counted in."""
+
+    assessed: Assessed
+    rule: Rule | None
+    decision: Decision
+    numbers: dict[str, Any] = {}

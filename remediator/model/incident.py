@@ -1,0 +1,62 @@
+"""All that fires for one target, from the first signal until it is healthy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from remediator.model.rule import Severity
+from remediator.model.target import Target
+
+
+class IncidentState(StrEnum):
+    """Open (the machine works on it), escalated (people do) or resolved."""
+
+    OPEN = "open"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+class Incident(Struct, frozen=True, kw_only=True):
+    """One incident. ``target`` is None where no target could be found; then ``target_key`` names the fingerprint."""
+
+    id: int
+    target_key: str
+    target: Target | None
+    severity: Severity
+    state: IncidentState
+    rule: str
+    title: str
+    opened_at: datetime
+    healthy_since: datetime | None = None
+    resolved_at: datetime | None = None
+
+
+class Cause(StrEnum):
+    """Why a candidate exists."""
+
+    SIGNAL = "signal"
+    NEXT_RUNG = "next_rung"
+    APPROVED = "approved"
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One signal under one rule, on its way to a decision.
+
+    ``first_seen_at`` is when it entered; ``tries`` counts the decisions already made about it (each a Hold with a
+    retry). ``incident`` is known from the second rung on.
+    """
+
+    id: int
+    cause: Cause
+    rule: str
+    rung: int
+    source: str
+    fingerprint: str
+    labels: dict[str, str]
+    first_seen_at: datetime
+    tries: int = 0
+    incident: int | None = None
+    approved_by: str = ""

@@ -1,0 +1,64 @@
+"""What would be done: a list of steps from a small closed set, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from remediator.model.target import Target
+
+
+class PatchObject(Struct, frozen=True, kw_only=True, tag="patch_object"):
+    """Merge-patch one workload. The executor adds resourceVersion, uid, action id and fence.
+
+    ``mark_template`` also puts the action id on the pod template, which makes the change roll out and leaves a proof
+    in the ReplicaSet. ``expected`` are dotted paths and the values that they must have in the server's answer.
+    """
+
+    target: Target
+    patch: dict[str, Any]
+    expected: dict[str, Any] = field(default_factory=dict)
+    mark_template: bool = False
+
+
+class CaptureEvidence(Struct, frozen=True, kw_only=True, tag="capture_evidence"):
+    """Read what the runbook's Investigation sections look at, and keep it with the incident. Writes nothing."""
+
+    target: Target
+    log_lines: int = 200
+    max_bytes: int = 1_000_000
+    deadline_s: float = 10.0
+
+
+class Notify(Struct, frozen=True, kw_only=True, tag="notify"):
+    """Tell people, through the outbox."""
+
+    message: str
+    urgent: bool = False
+
+
+Step = PatchObject | CaptureEvidence | Notify
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Steps in order. ``changes`` tells whether a step writes to the cluster; ``disruptive`` whether pods may end.
+
+    ``undo`` would return the target to what it was, computed from the facts of the decision.
+    """
+
+    action: str
+    target: Target
+    summary: str
+    steps: tuple[Step, ...]
+    undo: tuple[Step, ...] = ()
+    changes: bool = False
+    disruptive: bool = False
+
+
+class CannotPlan(Struct, frozen=True, kw_only=True):
+    """An action has nothing sensible to do on these facts (already at its cap, wrong kind): a refusal, as a value."""
+
+    reason: str
+    message: str
+    numbers: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""The cluster: a reader of facts, a reader of evidence, and the one writer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from remediator.model.action import BeforeImage
+from remediator.model.facts import Facts
+from remediator.model.plan import CaptureEvidence, PatchObject
+from remediator.model.rule import TargetSpec
+from remediator.model.target import Target
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """The one object that labels lead to, or why there is none (the closed ``problem`` words of ``model.facts``)."""
+
+    target: Target | None = None
+    problem: str = ""
+    detail: str = ""
+    retryable: bool = False
+
+
+class LiveObject(Struct, frozen=True, kw_only=True):
+    """The object as it is now: image for the undo, and our own marks on it."""
+
+    image: BeforeImage
+    marker: str
+    fence: int
+    facts: Facts
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """The write was stored (or, in a dry run, would be). ``differs``: dotted paths where the server kept another value."""
+
+    resource_version: str
+    generation: int
+    differs: tuple[str, ...] = ()
+
+
+class WriteRefused(Struct, frozen=True, kw_only=True):
+    """The server refused before storing anything.
+
+    ``reason``: ``conflict`` (read again, decide again), ``gone``, ``invalid``, ``forbidden``, ``unauthorized``,
+    ``throttled``. Only conflict and throttled may be tried again.
+    """
+
+    reason: str
+    message: str
+    retry_after: float | None = None
+
+
+class InDoubt(Struct, frozen=True, kw_only=True):
+    """No answer, or one that does not say whether the write was stored: read back before anything else."""
+
+    message: str
+
+
+WriteResult = Applied | WriteRefused | InDoubt
+
+
+class WriteMark(Struct, frozen=True, kw_only=True):
+    """What every write carries: the action's id, its number (for the user agent), the fence and the version it is based on."""
+
+    action_id: str
+    number: int
+    fence: int
+    uid: str
+    resource_version: str
+
+
+class EvidenceBundle(Struct, frozen=True, kw_only=True):
+    """What was seen, redacted and capped. ``parts``: name (``pods``, ``logs/backstage-1/app/previous``) to JSON or text."""
+
+    parts: dict[str, Any]
+    truncated: tuple[str, ...] = ()
+    missing: dict[str, str] = {}
+
+
+class ClusterReader(Protocol):
+    """Reads; every call has a deadline of its own and raises ClusterError, or says ``cluster_unreachable`` as a value."""
+
+    async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
+        """Find the one workload that the labels of an alert mean, inside what the rule allows."""
+        ...
+
+    async def facts(self, target: Target) -> Facts:
+        """Read one workload and its pods. A target that is not there, or is another uid, is a ``problem``, not an error."""
+        ...
+
+    async def live(self, target: Target) -> LiveObject:
+        """Read one workload for a write. Raises ClusterError (``not_found``, ``unreachable``...)."""
+        ...
+
+    async def proof(self, target: Target, action_id: str) -> bool | None:
+        """Look for the action's mark on the object and its ReplicaSets: True, False, or None when it cannot be known."""
+        ...
+
+
+class EvidenceReader(Protocol):
+    """The runbook's Investigation commands, as reads."""
+
+    async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
+        """Read what can be read before the step's deadline; what could not is named in ``missing``."""
+        ...
+
+
+class ClusterWriter(Protocol):
+    """The only thing that changes the cluster."""
+
+    async def patch(self, step: PatchObject, mark: WriteMark, *, dry_run: bool = False) -> WriteResult:
+        """Send one write, once, and classify what came back. Never retries, never raises for an answer of the server."""
+        ...
