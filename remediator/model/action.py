@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -95,7 +96,7 @@ class BeforeImage(Struct, frozen=True, kw_only=True):
 
 
 class PastAction(Struct, frozen=True, kw_only=True):
-    """What a guard needs to know about an earlier action."""
+    """What a guard needs to know about an earlier action. ``incident`` lets a ladder climb through its own cooldown."""
 
     number: int
     action: str
@@ -105,3 +106,10 @@ class PastAction(Struct, frozen=True, kw_only=True):
     state: ActionState
     admitted_at: datetime
     ended_at: datetime | None = None
+    incident: int | None = None
+
+
+def action_id(*, incident: int, candidate: int, rule: str, rung: int, uid: str) -> str:
+    """Return the id of the action that this decision makes: 40 hex digits, the same however often it is computed."""
+    text = "\n".join((str(incident), str(candidate), rule, str(rung), uid))
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

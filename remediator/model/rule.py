@@ -59,7 +59,8 @@ class TargetSpec(Struct, frozen=True, kw_only=True):
 
     ``namespaces`` and ``kinds`` are the limits and may not be empty: a label can only choose inside them.
     ``name`` fixes the object (the rule names it); otherwise it is found from the labels. ``namespace_label``
-    names the label that holds the namespace.
+    names the label that holds the namespace. ``stateful``: a Deployment that keeps data (a database), which is left to
+    people after one failed attempt, as every StatefulSet is.
     """
 
     namespaces: tuple[str, ...]
@@ -67,6 +68,7 @@ class TargetSpec(Struct, frozen=True, kw_only=True):
     name: str = ""
     namespace_label: str = "namespace"
     max_targets: int = 1
+    stateful: bool = False
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,47 @@
+"""The decision: all guards, then the mode."""
+
+from __future__ import annotations
+
+from remediator.core.guardrails import GUARDS, Guard, refusals
+from remediator.model.case import Case
+from remediator.model.decision import Act, Ask, Decision, Hold, Observe, Refusal
+from remediator.model.policy import Policy
+from remediator.model.rule import Mode, Rule
+
+
+def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
+    """Hold if any guard says no, with every reason; otherwise act as far as the rule and the ceiling both allow.
+
+    Plans that change nothing are carried out in every mode: looking and telling is what observing is for.
+    """
+    against = refusals(case, guards)
+    if against:
+        return hold(against)
+    if not case.plan.changes:
+        return Act(plan=case.plan)
+    match effective_mode(case.rule, case.policy):
+        case Mode.OBSERVE:
+            return Observe(plan=case.plan, because=_because(case, Mode.OBSERVE))
+        case Mode.ASK if not case.candidate.approved_by:
+            return Ask(plan=case.plan, because=_because(case, Mode.ASK))
+        case _:
+            return Act(plan=case.plan)
+
+
+def hold(against: tuple[Refusal, ...]) -> Hold:
+    """Return the Hold of these refusals: to be asked again at the latest of their times, or never if one has none."""
+    times = [refusal.retry_at for refusal in against]
+    known = [time for time in times if time is not None]
+    return Hold(refusals=against, retry_at=max(known) if known and len(known) == len(times) else None)
+
+
+def effective_mode(rule: Rule, policy: Policy) -> Mode:
+    """Return the lower of the rule's mode and the ceiling: the operator's switch can lower a rule, never raise it."""
+    return min(rule.mode, policy.ceiling, key=lambda mode: mode.rank)
+
+
+def _because(case: Case, mode: Mode) -> str:
+    """Return who set the mode that the decision was made in."""
+    if case.rule.mode is mode:
+        return f"rule {case.rule.name} is in mode {mode}"
+    return f"the ceiling is {mode}; rule {case.rule.name} is in mode {case.rule.mode}"
