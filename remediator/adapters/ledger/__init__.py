@@ -1,0 +1,1 @@
+"""Our own PostgreSQL: its life cycle, its connections, its migrations and all SQL spoken to it."""
