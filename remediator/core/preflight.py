@@ -1,0 +1,116 @@
+"""The last look, at the object as it is just before the write.
+
+The decision was made on facts that are some seconds old, perhaps by another replica under another policy. What must not
+be done to the object as it is now is refused here, whatever was decided.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from remediator.core.bounds import highest_replicas
+from remediator.core.decide import effective_mode
+from remediator.core.guardrails.min_healthy import shortage
+from remediator.core.guardrails.opted_out import objection
+from remediator.core.guardrails.protected import shield
+from remediator.core.guardrails.rollout_in_progress import unfinished
+from remediator.core.targets import not_allowed, unusable
+from remediator.model.action import Action
+from remediator.model.decision import HoldReason, Refusal
+from remediator.model.facts import Facts, WorkloadFacts
+from remediator.model.plan import PatchObject
+from remediator.model.policy import Policy
+from remediator.model.rule import Mode, Rule
+
+REPLICAS = "spec.replicas"
+
+
+def recheck(action: Action, live: Facts, rule: Rule, policy: Policy) -> Refusal | None:
+    """Return why the action must not be carried out on the object as just read, or None. Time is ``live.read_at``."""
+    if not action.plan.changes:
+        return None
+    if live.workload is None or live.problem:
+        return unusable(live, live.read_at)
+    return _forbidden(action, live.workload, rule, policy) or _unsound(
+        action, live.workload, rule, policy, live.read_at
+    )
+
+
+def _forbidden(action: Action, workload: WorkloadFacts, rule: Rule, policy: Policy) -> Refusal | None:
+    """Refuse another object, and one that may no longer be touched."""
+    return (
+        _other_object(action, workload)
+        or _lowered(action, rule, policy)
+        or not_allowed(workload.target, rule)
+        or shield(workload.target, policy)
+        or objection(workload)
+    )
+
+
+def _unsound(action: Action, workload: WorkloadFacts, rule: Rule, policy: Policy, now: datetime) -> Refusal | None:
+    """Refuse a change that was sensible when it was decided and is not any more."""
+    dead = _cannot_roll(action, workload) or _replicas_moved(action, workload)
+    if dead is not None or not action.plan.disruptive:
+        return dead
+    return shortage(workload, rule, policy, now) or unfinished(workload, now)
+
+
+def _other_object(action: Action, workload: WorkloadFacts) -> Refusal | None:
+    """Refuse an object that has the name but not the identity, and one without identity."""
+    expected, found = action.target.uid, workload.target.uid
+    if workload.target.key == action.target.key and expected and expected == found:
+        return None
+    return Refusal(
+        reason=HoldReason.TARGET_NOT_FOUND,
+        message=f"{action.target} is not the object that was decided about (uid {found or 'unknown'}, was {expected})",
+        numbers={"uid": found, "expected_uid": expected},
+    )
+
+
+def _lowered(action: Action, rule: Rule, policy: Policy) -> Refusal | None:
+    """Refuse a write that was admitted before an operator lowered the rule, or everything, to observe."""
+    if action.mode is Mode.OBSERVE or effective_mode(rule, policy) is not Mode.OBSERVE:
+        return None
+    return Refusal(
+        reason=HoldReason.RULE_GONE,
+        message=f"rule {rule.name} was lowered to observe after action {action.number} was admitted",
+        numbers={"mode": rule.mode.value, "ceiling": policy.ceiling.value},
+    )
+
+
+def _cannot_roll(action: Action, workload: WorkloadFacts) -> Refusal | None:
+    """Refuse to write to what is ending or switched off, and to start a rollout that would not roll."""
+    rolls = any(isinstance(step, PatchObject) and step.mark_template for step in action.plan.steps)
+    if workload.deleting:
+        why = "is being deleted"
+    elif workload.replicas == 0:
+        why = "was switched off (0 pods wanted)"
+    elif workload.paused and rolls:
+        why = "was paused, nothing would roll out"
+    else:
+        return None
+    return _no_longer(action, workload, why)
+
+
+def _replicas_moved(action: Action, workload: WorkloadFacts) -> Refusal | None:
+    """Refuse a number of pods that adds none, or more than one step may, to those that are wanted now."""
+    for step in action.plan.steps:
+        wanted = step.expected.get(REPLICAS) if isinstance(step, PatchObject) else None
+        if wanted is None:
+            continue
+        if wanted <= workload.replicas:
+            return _no_longer(action, workload, f"already wants {workload.replicas} pods, the plan was {wanted}")
+        if wanted > highest_replicas(workload.replicas):
+            return _no_longer(
+                action, workload, f"wants only {workload.replicas} pods now, {wanted} would be too big a step"
+            )
+    return None
+
+
+def _no_longer(action: Action, workload: WorkloadFacts, why: str) -> Refusal:
+    """Return the refusal of a plan that events have overtaken."""
+    return Refusal(
+        reason=HoldReason.CANNOT_PLAN,
+        message=f"{workload.target} {why}, since action {action.number} was decided",
+        numbers={"replicas": workload.replicas, "paused": workload.paused, "deleting": workload.deleting},
+    )
