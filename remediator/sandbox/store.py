@@ -159,15 +159,27 @@ class Store:
         metadata = {key: value for key, value in current["metadata"].items() if key != "resourceVersion"}
         return self.update(resource, {**current, "metadata": metadata, "status": status}, part="status")
 
-    def mutate(self, resource: GroupResource, namespace: str, name: str, change: Callable[[Json], Json]) -> Json:
-        """Replace an object by what `change` makes of the stored one (status included); NotFoundError when absent."""
+    def mutate(
+        self,
+        resource: GroupResource,
+        namespace: str,
+        name: str,
+        change: Callable[[Json], Json],
+        *,
+        counted: bool = True,
+    ) -> Json:
+        """Replace an object by what `change` makes of the stored one (status included); NotFoundError when absent.
+
+        With `counted=False` metadata.generation stays, as when a pod is bound to its node or a Deployment gets its
+        revision: writes of the system that go past the main resource.
+        """
         current = self.get(resource, namespace, name)
         merged = change(current)
         if same(current, merged):
             return current
         kind = self.catalogue.stored(resource)
         merged = {**merged, "metadata": dict(merged["metadata"])}
-        if bumps_generation(kind, current, merged):
+        if counted and bumps_generation(kind, current, merged):
             merged["metadata"]["generation"] = current["metadata"].get("generation", 0) + 1
         return self._commit("DELETED" if is_finished(merged) else "MODIFIED", resource, merged, current)
 
