@@ -1,14 +1,11 @@
-"""What comes after an action has ended, or was held: the next rung, people, or nothing."""
+"""What comes after an action has ended: the next rung, people, or nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec import Struct
-
-from remediator.core.guardrails.cooldown import FAILED
 from remediator.model.action import Action, ActionState
-from remediator.model.decision import Hold, HoldReason
+from remediator.model.decision import HoldReason
 from remediator.model.errors import InvariantBroken
 from remediator.model.plan import Notify
 from remediator.model.rule import Rule
@@ -29,31 +26,6 @@ PASSING = frozenset(
 )
 """Reasons of a refusal that may be gone when the rung is decided again, on new facts and by all guards."""
 
-_NOBODY_ASKED = frozenset(
-    {
-        HoldReason.NO_RULE,
-        HoldReason.NOT_FIRING,
-        HoldReason.LATE,
-        HoldReason.IN_PROGRESS,
-        HoldReason.AWAITING_APPROVAL,
-        HoldReason.REJECTED,
-    }
-)
-"""Reasons that leave nothing for a person to do: it is over, under way, asked already, or answered."""
-
-
-class Ending(Struct, frozen=True, kw_only=True):
-    """How an action ended.
-
-    ``reason`` is the closed word of a refusal (a HoldReason, or the reason of a WriteRefused), empty otherwise.
-    ``tries`` counts the actions of this incident on this rung so far, this one included.
-    """
-
-    state: ActionState
-    note: str = ""
-    reason: str = ""
-    tries: int = 1
-
 
 @dataclass(frozen=True, slots=True)
 class NextRung:
@@ -64,10 +36,9 @@ class NextRung:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """People take over. ``told``: the ladder's own last rung has told them, so the incident only changes its state."""
+    """People take over."""
 
     message: str
-    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +51,29 @@ class Stop:
 Move = NextRung | Escalate | Stop
 
 
-def next_move(rule: Rule | None, action: Action, ending: Ending) -> Move:
-    """Return what comes after an action. ``rule`` is the rule as it is in force now, None if it is gone.
+def next_move(
+    rule: Rule | None, action: Action, state: ActionState, note: str, *, reason: str = "", tries: int = 1
+) -> Move:
+    """Return what comes after an action that ended in ``state``.
 
-    Raises InvariantBroken for an action that has not ended.
+    ``rule`` is the rule as it is in force now, None if it is gone. ``note`` is told to people. ``reason`` is the closed
+    word of a refusal (a HoldReason, or the reason of a WriteRefused). ``tries`` counts the actions of this incident on
+    this rung so far, this one included. Raises InvariantBroken for an action that has not ended.
     """
-    match ending.state:
-        case ActionState.RECOVERED:
-            return Stop(_said("recovered", ending))
-        case ActionState.OBSERVED:
-            return Stop(_said(f"observed only: {action.plan.summary}", ending))
-        case ActionState.REJECTED:
-            return Stop(_said("a person said no", ending))
+    match state:
+        case ActionState.RECOVERED | ActionState.OBSERVED | ActionState.REJECTED:
+            return Stop(_said(f"{action.plan.summary}: {state}", note))
         case ActionState.DONE:
-            return _climb(rule, action, ending)
+            return _climb(rule, action, note)
+        case ActionState.REFUSED if reason == HoldReason.NOT_FIRING.value:
+            return Stop(_said("the alert no longer fires", note))
         case ActionState.REFUSED | ActionState.EXPIRED:
-            return _again(action, ending)
-        case state if state in FAILED:
-            return _after_failure(rule, action, ending)
+            passing = state is ActionState.EXPIRED or reason in PASSING
+            return _again(action, state, note, tries=tries) if passing else _refused(action, note)
+        case ActionState.UNCHANGED | ActionState.WORSE | ActionState.UNKNOWN:
+            return _after_failure(rule, action, note)
         case _:
-            raise InvariantBroken(f"action {action.number} is {ending.state}, it has not ended")
-
-
-def needs_person(hold: Hold) -> bool:
-    """Tell whether people must be called for a hold: time will not change it, and there is something left to do."""
-    if hold.retry_at is not None:
-        return False
-    return not any(refusal.reason in _NOBODY_ASKED for refusal in hold.refusals)
+            raise InvariantBroken(f"action {action.number} is {state}, it has not ended")
 
 
 def stateful(rule: Rule, kind: Kind) -> bool:
@@ -114,38 +81,36 @@ def stateful(rule: Rule, kind: Kind) -> bool:
     return kind is Kind.STATEFULSET or rule.target.stateful
 
 
-def _climb(rule: Rule | None, action: Action, ending: Ending) -> Move:
-    """Go to the next rung, or to people at the end of the ladder."""
+def _climb(rule: Rule | None, action: Action, note: str) -> Move:
+    """Go to the next rung, or to people where the ladder ends; its own words are used if it ends by telling them."""
     if rule is None:
-        return Escalate(_said(f"rule {action.rule} is gone, its ladder ends at {action.plan.action}", ending))
+        return Escalate(_said(f"rule {action.rule} is gone, its ladder ends at {action.plan.action}", note))
     if action.rung + 1 < len(rule.ladder):
         return NextRung(action.rung + 1)
-    if any(isinstance(step, Notify) for step in action.plan.steps):
-        return Escalate(f"people were told by action {action.number}", told=True)
+    told = next((step.message for step in action.plan.steps if isinstance(step, Notify)), "")
     tried = ", ".join(rung.action for rung in rule.ladder)
-    return Escalate(_said(f"all rungs of rule {rule.name} were tried ({tried})", ending))
+    return Escalate(told or _said(f"all rungs of rule {rule.name} were tried ({tried})", note))
 
 
-def _after_failure(rule: Rule | None, action: Action, ending: Ending) -> Move:
+def _after_failure(rule: Rule | None, action: Action, note: str) -> Move:
     """Go on after an attempt that did not help; not where data is at stake."""
     if rule is None or not stateful(rule, action.target.kind):
-        return _climb(rule, action, ending)
-    return Escalate(
-        _said(f"{action.plan.action} did not help {action.target}, which keeps data: no second try", ending)
-    )
+        return _climb(rule, action, note)
+    return Escalate(_said(f"{action.plan.action} did not help {action.target}, which keeps data: no second try", note))
 
 
-def _again(action: Action, ending: Ending) -> Move:
-    """Decide about the same rung again, if what stood in the way may be gone; at most MAX_TRIES times."""
-    if ending.reason == HoldReason.NOT_FIRING.value:
-        return Stop(_said("the alert no longer fires", ending))
-    passing = ending.state is ActionState.EXPIRED or ending.reason in PASSING
-    if passing and ending.tries < MAX_TRIES:
+def _again(action: Action, state: ActionState, note: str, *, tries: int) -> Move:
+    """Decide about the same rung again; at most MAX_TRIES times."""
+    if tries < MAX_TRIES:
         return NextRung(action.rung)
-    tries = f" {ending.tries} times" if passing else ""
-    return Escalate(_said(f"{action.plan.action} of {action.target} was {ending.state}{tries}", ending))
+    return Escalate(_said(f"{action.plan.summary}: {state} {tries} times", note))
 
 
-def _said(message: str, ending: Ending) -> str:
-    """Return the message with the note of the ending behind it."""
-    return f"{message}: {ending.note}" if ending.note else message
+def _refused(action: Action, note: str) -> Move:
+    """Call people for a refusal that time does not lift."""
+    return Escalate(_said(f"{action.plan.summary}: refused", note))
+
+
+def _said(message: str, note: str) -> str:
+    """Return the message with the note behind it."""
+    return f"{message}: {note}" if note else message
