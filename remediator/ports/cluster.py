@@ -23,7 +23,11 @@ class Resolution(Struct, frozen=True, kw_only=True):
 
 
 class LiveObject(Struct, frozen=True, kw_only=True):
-    """The object as it is now: image for the undo, and our own marks on it."""
+    """The object as it is now: image for the undo, and our own marks on it ("" and 0 where it has none).
+
+    ``facts`` are of the workload alone: its pods are not listed again, so ``facts.pods`` is empty here. A claim whose
+    fence is not above ``fence`` has been overtaken and must not write.
+    """
 
     image: BeforeImage
     marker: str
@@ -32,7 +36,11 @@ class LiveObject(Struct, frozen=True, kw_only=True):
 
 
 class Applied(Struct, frozen=True, kw_only=True):
-    """The write was stored (or, in a dry run, would be). ``differs``: dotted paths where the server kept another value."""
+    """The write was stored (or, in a dry run, would be).
+
+    ``differs``: dotted paths where the server kept another value. ``("unreadable answer",)`` means that the server said
+    yes and the rest of its answer was lost; then ``resource_version`` is "" and ``generation`` 0.
+    """
 
     resource_version: str
     generation: int
@@ -42,8 +50,10 @@ class Applied(Struct, frozen=True, kw_only=True):
 class WriteRefused(Struct, frozen=True, kw_only=True):
     """The server refused before storing anything.
 
-    ``reason``: ``conflict`` (read again, decide again), ``gone``, ``invalid``, ``forbidden``, ``unauthorized``,
-    ``throttled``. Only conflict and throttled may be tried again.
+    ``reason``: ``conflict`` (read again, decide again), ``gone`` (deleted, or another object of that name), ``invalid``
+    (an admission policy's no included), ``forbidden``, ``unauthorized``, ``throttled``, ``unreachable`` (no connection:
+    the request never left). Only conflict, throttled and unreachable may be tried again. ``message`` is scrubbed and at
+    most 256 characters long.
     """
 
     reason: str
@@ -85,16 +95,28 @@ class ClusterReader(Protocol):
         """Find the one workload that the labels of an alert mean, inside what the rule allows."""
         ...
 
+    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+        """Resolve and read the facts in as few requests as it takes. What is missing is in ``facts.problem``."""
+        ...
+
     async def facts(self, target: Target) -> Facts:
         """Read one workload and its pods. A target that is not there, or is another uid, is a ``problem``, not an error."""
         ...
 
     async def live(self, target: Target) -> LiveObject:
-        """Read one workload for a write. Raises ClusterError (``not_found``, ``unreachable``...)."""
+        """Read one workload for a write. Raises ClusterError (``not_found``, ``unreachable``...).
+
+        A workload of another uid, or one that is being deleted, is ``not_found``; a mark that is not ours to read
+        (a fence that is no number) is ``bad_mark``, which no retry cures.
+        """
         ...
 
     async def proof(self, target: Target, action_id: str) -> bool | None:
-        """Look for the action's mark on the object and its ReplicaSets: True, False, or None when it cannot be known."""
+        """Look for the action's mark on the object and its ReplicaSets: True, False, or None when it cannot be known.
+
+        None: the object is gone or another one of its name, or we may not list what would carry the mark. A server
+        that does not answer now is a ClusterError (retryable): ask again.
+        """
         ...
 
 
