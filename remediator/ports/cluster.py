@@ -71,7 +71,10 @@ WriteResult = Applied | WriteRefused | InDoubt
 
 
 class WriteMark(Struct, frozen=True, kw_only=True):
-    """What every write carries: the action's id, its number (for the user agent), the fence and the version it is based on."""
+    """What every write carries: the action's id and number (for the user agent), its fence, and what it is based on.
+
+    The fence is the claim's; ``uid`` and ``resource_version`` are those of the LiveObject that was read last.
+    """
 
     action_id: str
     number: int
@@ -81,7 +84,10 @@ class WriteMark(Struct, frozen=True, kw_only=True):
 
 
 class EvidenceBundle(Struct, frozen=True, kw_only=True):
-    """What was seen, redacted and capped. ``parts``: name (``pods``, ``logs/backstage-1/app/previous``) to JSON or text."""
+    """What was seen, redacted, capped. ``parts``: name (``pods``, ``logs/backstage-1/app/previous``) to JSON or text.
+
+    ``truncated`` names the parts that were cut, ``missing`` those that could not be read, each with the reason.
+    """
 
     parts: dict[str, Any]
     truncated: tuple[str, ...] = ()
@@ -89,18 +95,21 @@ class EvidenceBundle(Struct, frozen=True, kw_only=True):
 
 
 class ClusterReader(Protocol):
-    """Reads; every call has a deadline of its own and raises ClusterError, or says ``cluster_unreachable`` as a value."""
+    """Reads; each has a deadline of its own, and raises ClusterError or says ``cluster_unreachable`` as a value."""
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
         """Find the one workload that the labels of an alert mean, inside what the rule allows."""
         ...
 
     async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
-        """Resolve and read the facts in as few requests as it takes. What is missing is in ``facts.problem``."""
+        """Resolve and read the facts in as few requests as it takes: the read that finds the workload fills the facts.
+
+        What is missing is in ``facts.problem``: where the resolution has a problem, the facts carry the same one.
+        """
         ...
 
     async def facts(self, target: Target) -> Facts:
-        """Read one workload and its pods. A target that is not there, or is another uid, is a ``problem``, not an error."""
+        """Read one workload and its pods. One that is not there, or is another uid, is a ``problem``, not an error."""
         ...
 
     async def live(self, target: Target) -> LiveObject:
@@ -132,5 +141,5 @@ class ClusterWriter(Protocol):
     """The only thing that changes the cluster."""
 
     async def patch(self, step: PatchObject, mark: WriteMark, *, dry_run: bool = False) -> WriteResult:
-        """Send one write, once, and classify what came back. Never retries, never raises for an answer of the server."""
+        """Send one write, once, and classify what came back. Never retries, never raises for what the server says."""
         ...
