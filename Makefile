@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-BY_HASH := $(PIP) install --quiet --no-input --require-hashes
+BY_HASH := $(PIP) install --quiet --quiet --no-input --require-hashes
 REPORTS := .reports
 # Processes that pytest spreads the tests over; 0 runs them in one, which is what a debugger wants.
 WORKERS ?= 2
@@ -28,7 +28,7 @@ $(STAMPS)/runtime: requirements.lock requirements-build.lock
 
 $(STAMPS)/project: $(STAMPS)/runtime pyproject.toml README.md LICENSE
 	@echo "==> Installing remediator itself, in place"
-	@$(PIP) install --quiet --no-input --no-index --no-build-isolation --no-deps --editable .
+	@$(PIP) install --quiet --quiet --no-input --no-index --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/runtime requirements-dev.lock

@@ -71,7 +71,7 @@ def judge(report: Report) -> list[Line]:
     packages: dict[str, dict[str, Summary]] = {package: {} for package in FLOORS}
     for name, file in report.files.items():
         path = Path(name)
-        package = "/".join(path.parts[:2]) if len(path.parts) > 2 else path.parts[0]  # noqa: PLR2004 - folder/package/file
+        package = "/".join(path.parts[:2]) if len(path.parts) > 2 else path.parts[0]
         packages.setdefault(package, {})[name] = file.summary
     lines = [_line(package, files, FLOORS.get(package)) for package, files in sorted(packages.items())]
     return [*lines, _line("all", {name: file.summary for name, file in report.files.items()}, OVERALL_FLOOR)]
