@@ -83,6 +83,8 @@ class Subscription:
 
     def close(self) -> None:
         """Stop the delivery and end an iteration under way."""
+        if self._closed:
+            return
         self._closed = True
         self._wake.set()
         self._detach(self)
