@@ -65,7 +65,7 @@ def next_move(
             return Stop(_said(f"{action.plan.summary}: {state}", note))
         case ActionState.DONE:
             return _climb(rule, action, note)
-        case ActionState.REFUSED if reason == HoldReason.NOT_FIRING.value:
+        case ActionState.REFUSED | ActionState.EXPIRED if reason == HoldReason.NOT_FIRING.value:
             return Stop(_said("the alert no longer fires", note))
         case ActionState.REFUSED | ActionState.EXPIRED:
             passing = state is ActionState.EXPIRED or reason in PASSING

@@ -1,1 +1,1 @@
-"""Frozen nouns, in order of appearance: signal, rule, target, facts, decision, plan, action, incident, entry, errors."""
+"""Frozen nouns: signal, rule, target, facts, decision, plan, action, incident, entry, errors."""

@@ -35,7 +35,7 @@ class History(Struct, frozen=True, kw_only=True):
     """What has been done before, read inside the admission transaction; only changing actions count.
 
     ``target``: the actions on this target in the last 24 hours, newest first, at most 50. ``windows``: by scope.
-    ``open_in_namespace`` and ``open_in_cluster`` are open changing actions. ``last_in_cluster`` is the latest admission.
+    ``open_in_namespace`` and ``open_in_cluster`` are open changing actions, ``last_in_cluster`` the latest admission.
     """
 
     target: tuple[PastAction, ...] = ()
@@ -73,3 +73,22 @@ class Ruling(Struct, frozen=True, kw_only=True):
     rule: Rule | None
     decision: Decision
     numbers: dict[str, Any] = {}
+
+
+class AdmissionBatch(Struct, frozen=True, kw_only=True):
+    """All that a batch of decisions is made on, read inside the transaction at ``now`` (the database's clock).
+
+    ``incidents`` are the open ones and ``past`` the changing actions of the last day, both by target key;
+    ``open_by_namespace`` counts open changing actions, ``open_in_cluster`` all of them; ``firing`` tells of each
+    candidate, by its id, whether its alert, or another one of its incident, still fires.
+    """
+
+    now: datetime
+    items: tuple[Assessed, ...]
+    incidents: dict[str, Incident]
+    past: dict[str, tuple[PastAction, ...]]
+    windows: dict[Scope, Window]
+    open_by_namespace: dict[str, int]
+    open_in_cluster: int
+    last_in_cluster: datetime | None
+    firing: dict[int, bool]

@@ -43,7 +43,7 @@ class EntryKind(StrEnum):
 
 
 class NewEntry(Struct, frozen=True, kw_only=True):
-    """An entry before it is written. ``summary`` is one readable sentence; ``data`` holds the numbers, never secrets."""
+    """An entry before it is written. ``summary``: one readable sentence; ``data``: the numbers, never secrets."""
 
     kind: EntryKind
     summary: str

@@ -62,5 +62,5 @@ class NotifyError(PortError):
     """A notification could not be delivered."""
 
 
-class InvariantBroken(RemediatorError):  # noqa: N818 - it names a state, not an error of a caller
+class InvariantBroken(RemediatorError):
     """A bug: something that must never be so, is. Never caught on the way; the supervisor ends the process."""

@@ -61,7 +61,7 @@ class WorkloadFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def rolling(self) -> bool:
-        """Tell whether a change of the pod template is still being carried out (unavailable pods alone do not count)."""
+        """Tell whether a change of the pod template is still being carried out; unavailable pods alone do not count."""
         if self.observed_generation < self.generation:
             return True
         return self.updated < self.replicas or self.current > self.replicas

@@ -14,6 +14,10 @@ class Rulebook(Protocol):
         """Return the rule set in force."""
         ...
 
+    def named(self, name: str) -> Rule | None:
+        """Return the rule of that name, or None."""
+        ...
+
     def matching(self, labels: dict[str, str]) -> tuple[Rule, ...]:
-        """Return the rules whose matchers all hold, in file order; the cost does not grow with rules that cannot match."""
+        """Return the rules whose matchers all hold, in file order; rules that cannot match cost nothing."""
         ...

@@ -84,22 +84,24 @@ CREATE TABLE remediator.candidates (
     severity      text        NOT NULL,
     priority      int         NOT NULL DEFAULT 0,
     first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    state         text        NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'assessed', 'held', 'decided')),
+    state         text        NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'held', 'decided')),
     not_before    timestamptz NOT NULL DEFAULT clock_timestamp(),
     lease_until   timestamptz,
     facts         jsonb,
     tries         int         NOT NULL DEFAULT 0,
-    escalated     boolean     NOT NULL DEFAULT false
+    escalated     boolean     NOT NULL DEFAULT false,
+    last_reasons  text[]      NOT NULL DEFAULT '{}'
 );
 CREATE INDEX candidates_to_assess ON remediator.candidates (severity, not_before) WHERE state IN ('new', 'held');
-CREATE INDEX candidates_to_admit ON remediator.candidates (severity, id) WHERE state = 'assessed';
+
 -- The same alert under the same rule waits at most once: duplicates and repeats cannot pile up.
 CREATE UNIQUE INDEX candidates_one_waiting ON remediator.candidates (source, fingerprint, rule)
     WHERE state <> 'decided';
 
 CREATE SEQUENCE remediator.fences AS bigint;
 
--- The durable state machine. The partial unique index is the lock on a target.
+-- The durable state machine. Only changing actions that may act (mode enforce) hold a target and count in limits.
+-- The partial unique index is the lock on a target.
 CREATE TABLE remediator.actions (
     number        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id            text        NOT NULL UNIQUE,
@@ -129,14 +131,16 @@ CREATE TABLE remediator.actions (
     note          text        NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX actions_one_open ON remediator.actions (target_key)
-    WHERE changes AND mode <> 'observe' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying');
+    WHERE changes AND mode = 'enforce' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying');
+CREATE INDEX actions_open ON remediator.actions (namespace)
+    WHERE changes AND mode = 'enforce' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying');
 CREATE INDEX actions_to_claim ON remediator.actions (number) WHERE state = 'admitted';
 CREATE INDEX actions_leased ON remediator.actions (lease_until) WHERE state IN ('claimed', 'dispatched', 'in_doubt');
 CREATE INDEX actions_to_verify ON remediator.actions (check_at) WHERE state = 'verifying';
-CREATE INDEX actions_counted ON remediator.actions (admitted_at) WHERE changes AND mode <> 'observe';
+CREATE INDEX actions_counted ON remediator.actions (admitted_at) WHERE changes AND mode = 'enforce';
 CREATE INDEX actions_by_target ON remediator.actions (target_key, admitted_at DESC);
-CREATE INDEX actions_by_rule ON remediator.actions (rule, admitted_at) WHERE changes AND mode <> 'observe';
-CREATE INDEX actions_by_namespace ON remediator.actions (namespace, admitted_at) WHERE changes AND mode <> 'observe';
+CREATE INDEX actions_by_rule ON remediator.actions (rule, admitted_at) WHERE changes AND mode = 'enforce';
+CREATE INDEX actions_by_namespace ON remediator.actions (namespace, admitted_at) WHERE changes AND mode = 'enforce';
 CREATE INDEX actions_by_incident ON remediator.actions (incident, number);
 
 CREATE TABLE remediator.evidence (

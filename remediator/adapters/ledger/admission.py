@@ -1,0 +1,137 @@
+"""The admit stage's transaction: one advisory lock, everything read, the pure core asked, everything written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
+from remediator.adapters.ledger.queries import QUERIES
+from remediator.adapters.ledger.writs import Written, write
+from remediator.model.action import PastAction
+from remediator.model.case import AdmissionBatch, Assessed, Scope, Window
+from remediator.model.decision import Hold
+from remediator.model.incident import Candidate, Incident
+from remediator.ports.admission import AdmissionReport, Deliberation
+
+
+class LedgerAdmissionStore:
+    """Implements ports.admission.AdmissionStore."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Work on ``pool``."""
+        self._pool = pool
+
+    async def take(self, limit: int, lease_s: float) -> tuple[Candidate, ...]:
+        """Lease candidates that are due."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["take_candidates"], limit, lease_s)
+        return tuple(rows.candidate(row) for row in found)
+
+    async def admit(self, items: Sequence[Assessed], core: Deliberation) -> AdmissionReport:
+        """Decide in one transaction. Candidates that somebody else has decided meanwhile are left out."""
+        async with transaction(self._pool) as connection:
+            await connection.execute(QUERIES["lock_admission"])
+            batch, known_reasons = await _read(connection, items, core)
+            if not batch.items:
+                return AdmissionReport()
+            writs = core.rule(batch)
+            written = await write(connection, writs, batch.now, known_reasons)
+            await connection.execute(QUERIES["wake"], "execute")
+        return _report(written)
+
+
+async def _read(
+    connection: Connection, items: Sequence[Assessed], core: Deliberation
+) -> tuple[AdmissionBatch, dict[int, tuple[str, ...]]]:
+    undecided = await connection.fetch(QUERIES["undecided"], [item.candidate.id for item in items])
+    now = undecided[0]["now"] if undecided else None
+    firing = {row["id"]: row["firing"] for row in undecided}
+    reasons = {row["id"]: tuple(row["last_reasons"]) for row in undecided}
+    open_items = tuple(item for item in items if item.candidate.id in firing)
+    if now is None:
+        return _empty(items), {}
+    keys = sorted({item.facts.workload.target.key for item in open_items if item.facts.workload})
+    incidents = await _incidents(connection, open_items, keys)
+    by_namespace = {row["namespace"]: row["actions"] for row in await connection.fetch(QUERIES["open_actions"])}
+    past: dict[str, list[PastAction]] = {}
+    for row in await connection.fetch(QUERIES["past_actions"], keys):
+        past.setdefault(row["target_key"], []).append(rows.past_action(row))
+    batch = AdmissionBatch(
+        now=now,
+        items=tuple(_with_incident(item, incidents) for item in open_items),
+        incidents={found.target_key: found for found in incidents.values() if found.state != "resolved"},
+        past={key: tuple(actions) for key, actions in past.items()},
+        windows=await _windows(connection, core.scopes(open_items), batch_time=now),
+        open_by_namespace=by_namespace,
+        open_in_cluster=sum(by_namespace.values()),
+        last_in_cluster=await connection.fetchval(QUERIES["last_admission"]),
+        firing=firing,
+    )
+    return batch, reasons
+
+
+def _empty(items: Sequence[Assessed]) -> AdmissionBatch:
+    return AdmissionBatch(
+        now=items[0].facts.read_at,
+        items=(),
+        incidents={},
+        past={},
+        windows={},
+        open_by_namespace={},
+        open_in_cluster=0,
+        last_in_cluster=None,
+        firing={},
+    )
+
+
+async def _incidents(connection: Connection, items: Sequence[Assessed], keys: list[str]) -> dict[int, Incident]:
+    unresolved = [orphan_key(item.candidate) for item in items if item.facts.workload is None]
+    numbers = [item.candidate.incident for item in items if item.candidate.incident is not None]
+    found = await connection.fetch(QUERIES["incidents_of"], [*keys, *unresolved], numbers)
+    return {row["id"]: rows.incident(row) for row in found}
+
+
+def _with_incident(item: Assessed, incidents: dict[int, Incident]) -> Assessed:
+    own = incidents.get(item.candidate.incident) if item.candidate.incident is not None else None
+    return structs.replace(item, incident=own) if own is not None and own.state != "resolved" else item
+
+
+def orphan_key(candidate: Candidate) -> str:
+    """Return the incident key of an alert whose target cannot be found."""
+    return f"alert/{candidate.source}/{candidate.fingerprint}"
+
+
+async def _windows(connection: Connection, scopes: Sequence[Scope], *, batch_time: object) -> dict[Scope, Window]:
+    if not scopes:
+        return {}
+    counted = await connection.fetch(
+        QUERIES["count_windows"],
+        list(range(len(scopes))),
+        [scope.kind for scope in scopes],
+        [scope.key for scope in scopes],
+        [scope.limit.window_s for scope in scopes],
+        batch_time,
+    )
+    return {scopes[row["place"]]: Window(count=row["actions"], oldest_at=row["oldest_at"]) for row in counted}
+
+
+def _report(written: Written) -> AdmissionReport:
+    counts: Counter[str] = Counter(type(writ.ruling.decision).__name__ for writ in written.writs)
+    reasons = tuple(
+        refusal.reason.value
+        for writ in written.writs
+        if isinstance(writ.ruling.decision, Hold)
+        for refusal in writ.ruling.decision.refusals
+    )
+    return AdmissionReport(
+        acts=counts["Act"],
+        observed=counts["Observe"],
+        asked=counts["Ask"],
+        held=counts["Hold"],
+        reasons=reasons,
+        escalated=written.escalated,
+    )

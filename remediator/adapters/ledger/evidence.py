@@ -1,0 +1,56 @@
+"""Where evidence is kept: by incident, under its own hash, with a ledger entry that names it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.pool import LedgerPool, transaction
+from remediator.adapters.ledger.queries import QUERIES
+from remediator.model.entry import EntryKind, NewEntry
+
+
+class LedgerEvidenceStore:
+    """Implements ports.actions.EvidenceStore."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Work on ``pool``."""
+        self._pool = pool
+
+    async def keep(
+        self, incident: int, action: int, target_key: str, parts: dict[str, Any], notes: dict[str, Any]
+    ) -> str:
+        """Store one bundle; return its SHA-256."""
+        content = rows.as_json({"parts": parts, "notes": notes})
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        missing = notes.get("missing") or {}
+        summary = f"evidence kept: {len(parts)} parts, {len(content) / 1024:.0f} KiB"
+        if missing:
+            summary += f"; could not be read: {', '.join(sorted(missing))}"
+        entry = NewEntry(
+            kind=EntryKind.EVIDENCE,
+            summary=summary,
+            incident=incident,
+            action=action,
+            target_key=target_key,
+            data={
+                "sha256": digest,
+                "parts": sorted(parts),
+                "truncated": notes.get("truncated", []),
+                "missing": missing,
+            },
+        )
+        async with transaction(self._pool) as connection:
+            await connection.execute(
+                QUERIES["put_evidence"],
+                incident,
+                action,
+                target_key,
+                digest,
+                len(content),
+                list(notes.get("truncated", [])),
+                content,
+            )
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+        return digest

@@ -1,0 +1,121 @@
+"""The durable inbox: deliveries that arrive together share one commit, and nobody is told "taken" before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import asyncpg
+
+from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.errors import LedgerReason, ledger_error
+from remediator.adapters.ledger.group_commit import GroupCommit
+from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
+from remediator.adapters.ledger.queries import QUERIES
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.signal import Delivery, Quarantined, Receipt, Signal
+
+Fact = tuple[str, str, str, datetime]
+Deliveries: TypeAlias = GroupCommit[Delivery, Receipt]
+
+
+class LedgerInbox:
+    """Implements ports.inbox.Inbox. ``limit`` bounds the signals that may wait to be matched."""
+
+    def __init__(self, pool: LedgerPool, commits: Deliveries, *, limit: int) -> None:
+        """Work on ``pool``; ``commits`` must be running."""
+        self._pool = pool
+        self._commits = commits
+        self._limit = limit
+        self.waiting = 0
+        self.oldest_s = 0.0
+
+    async def accept(self, delivery: Delivery) -> Receipt:
+        """Store a delivery; return after COMMIT."""
+        if self.waiting + len(delivery.signals) > self._limit:
+            message = f"{self.waiting} signals wait to be matched; the limit is {self._limit}"
+            raise ledger_error(LedgerReason.FULL, message)
+        receipt = await self._commits.put(delivery)
+        self.waiting += receipt.new
+        return receipt
+
+    async def measure(self) -> None:
+        """Count anew what waits (several replicas put and take); called every second or so."""
+        async with transaction(self._pool) as connection:
+            row = await connection.fetchrow(QUERIES["count_waiting"], self._limit + 1)
+        if row is not None:
+            self.waiting, self.oldest_s = row["waiting"], row["oldest_s"]
+
+
+async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    """Store many deliveries at once. A fact that two of them bring counts as new for the first."""
+    facts: dict[Fact, Signal] = {}
+    owners: dict[Fact, int] = {}
+    for place, delivery in enumerate(deliveries):
+        for signal in delivery.signals:
+            fact = (signal.source, signal.fingerprint, signal.status.value, signal.starts_at)
+            facts.setdefault(fact, signal)
+            owners.setdefault(fact, place)
+    new = [0] * len(deliveries)
+    if facts:
+        for row in await _put(connection, list(facts.values())):
+            if row["fresh"]:
+                new[owners[row["source"], row["fingerprint"], row["status"], row["starts_at"]]] += 1
+        if any(new):
+            await connection.execute(QUERIES["wake"], "match")
+    await _put_aside(connection, deliveries)
+    return [
+        Receipt(new=count, known=len(delivery.signals) - count, quarantined=len(delivery.quarantined))
+        for count, delivery in zip(new, deliveries, strict=True)
+    ]
+
+
+async def _put(connection: Connection, signals: list[Signal]) -> list[asyncpg.Record]:
+    found: list[asyncpg.Record] = await connection.fetch(
+        QUERIES["put_signals"],
+        [signal.source for signal in signals],
+        [signal.fingerprint for signal in signals],
+        [signal.status.value for signal in signals],
+        [signal.starts_at for signal in signals],
+        [signal.ends_at for signal in signals],
+        [rows.as_json(signal.labels) for signal in signals],
+        [rows.as_json(signal.annotations) for signal in signals],
+        [signal.generator_url for signal in signals],
+        [signal.group_key for signal in signals],
+        [signal.receiver for signal in signals],
+    )
+    return found
+
+
+async def _put_aside(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    """Keep what could not be used, and say in the ledger that it was not used."""
+    aside = [(delivery.source, bad) for delivery in deliveries for bad in delivery.quarantined]
+    entries = [_quarantined(source, bad) for source, bad in aside]
+    entries += [_truncated(delivery) for delivery in deliveries if delivery.truncated]
+    if aside:
+        await connection.execute(
+            QUERIES["put_quarantine"],
+            [source for source, _ in aside],
+            [bad.path for _, bad in aside],
+            [bad.reason for _, bad in aside],
+            [bad.raw for _, bad in aside],
+        )
+    if entries:
+        await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
+
+
+def _quarantined(source: str, bad: Quarantined) -> NewEntry:
+    return NewEntry(
+        kind=EntryKind.SIGNAL_QUARANTINED,
+        summary=f"an alert could not be used and was put aside: {bad.path}: {bad.reason}",
+        data={"source": source, "path": bad.path, "reason": bad.reason},
+    )
+
+
+def _truncated(delivery: Delivery) -> NewEntry:
+    return NewEntry(
+        kind=EntryKind.SIGNALS_TRUNCATED,
+        summary=f"Alertmanager left {delivery.truncated} alerts out of a notification: set max_alerts to 0 there",
+        data={"source": delivery.source, "group_key": delivery.group_key, "truncated": delivery.truncated},
+    )

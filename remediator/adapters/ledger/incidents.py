@@ -1,0 +1,92 @@
+"""The close stage's transactions, and the outbox's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.actions import tell_people
+from remediator.adapters.ledger.pool import LedgerPool, transaction
+from remediator.adapters.ledger.queries import QUERIES
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.ports.incidents import DueIncident, Notification
+
+
+class LedgerIncidentStore:
+    """Implements ports.incidents.IncidentStore."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Work on ``pool``."""
+        self._pool = pool
+
+    async def due(self, limit: int, lease_s: float) -> tuple[DueIncident, ...]:
+        """Take open incidents whose next look is due."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["due_incidents"], limit, lease_s)
+        return tuple(
+            DueIncident(incident=rows.incident(row), firing=row["firing"], moving=row["moving"], now=row["now"])
+            for row in found
+        )
+
+    async def look_again(self, incident: int, check_at: datetime, healthy_since: datetime | None) -> None:
+        """Set the time of the next look."""
+        async with transaction(self._pool) as connection:
+            await connection.execute(QUERIES["look_again_at_incident"], incident, check_at, healthy_since)
+
+    async def resolve(self, incident: int, entry: NewEntry) -> bool:
+        """Close an incident; what still waited for it is dropped."""
+        async with transaction(self._pool) as connection:
+            if await connection.fetchval(QUERIES["resolve_incident"], incident) is None:
+                return False
+            await connection.execute(QUERIES["drop_leftovers"], incident)
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+        return True
+
+    async def escalate(self, incident: int, message: str) -> bool:
+        """Call people, once for an incident."""
+        async with transaction(self._pool) as connection:
+            if not await connection.fetch(QUERIES["escalate_incidents"], [incident]):
+                return False
+            summary = f"people are called: {message}"
+            entry = NewEntry(kind=EntryKind.INCIDENT_ESCALATED, summary=summary, incident=incident)
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+            await tell_people(connection, incident, None, message)
+        return True
+
+
+class LedgerOutbox:
+    """Implements ports.incidents.Outbox."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Work on ``pool``."""
+        self._pool = pool
+
+    async def take(self, limit: int, lease_s: float) -> tuple[Notification, ...]:
+        """Lease messages that are due."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["take_outbox"], limit, lease_s)
+        return tuple(
+            Notification(
+                id=row["id"], incident=row["incident"], payload=rows.plain(row["payload"]), attempts=row["attempts"]
+            )
+            for row in found
+        )
+
+    async def sent(self, notification: Notification) -> None:
+        """Mark as delivered, in the ledger too."""
+        message = str(notification.payload.get("message", ""))
+        entry = NewEntry(
+            kind=EntryKind.NOTIFIED, summary=f"people were told: {message}", incident=notification.incident
+        )
+        async with transaction(self._pool) as connection:
+            await connection.execute(QUERIES["outbox_sent"], notification.id)
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+
+    async def failed(self, notification: Notification, error: str, retry_in_s: float | None) -> None:
+        """Note the failure; the last one goes to the ledger."""
+        async with transaction(self._pool) as connection:
+            await connection.execute(QUERIES["outbox_failed"], notification.id, error, retry_in_s)
+            if retry_in_s is None:
+                summary = f"people could not be told after {notification.attempts} attempts: {error}"
+                entry = NewEntry(kind=EntryKind.NOTIFY_FAILED, summary=summary, incident=notification.incident)
+                await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))

@@ -1,0 +1,128 @@
+-- name: claim_actions
+-- Takes admitted actions, and those whose owner's lease has ended. The fence rises with each claim.
+UPDATE remediator.actions AS action
+SET owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3),
+    fence = nextval('remediator.fences'), attempts = action.attempts + 1,
+    state = CASE WHEN action.state = 'admitted' THEN 'claimed' ELSE action.state END
+FROM (
+    SELECT number, state
+    FROM remediator.actions
+    WHERE state = 'admitted'
+       OR (state IN ('claimed', 'dispatched', 'in_doubt') AND lease_until < clock_timestamp())
+    ORDER BY number
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS found
+WHERE action.number = found.number
+RETURNING action.id, action.number, action.incident, action.rule, action.rung, action.mode,
+          action.target::text AS target, action.plan::text AS plan, action.state, action.admitted_at,
+          action.good_until, action.attempts, action.fence, action.before_image::text AS before_image,
+          action.applied_at, action.note, found.state AS found_in, clock_timestamp() AS now,
+          EXISTS (
+              SELECT
+              FROM remediator.incident_alerts AS tie
+              JOIN remediator.alerts AS alert USING (source, fingerprint)
+              WHERE tie.incident = action.incident AND alert.status = 'firing'
+          ) AS firing,
+          EXISTS (
+              SELECT FROM remediator.evidence
+              WHERE evidence.incident = action.incident AND evidence.target_key = action.target_key
+                AND evidence.captured_at > clock_timestamp() - interval '10 minutes'
+          ) AS has_evidence,
+          (SELECT count(*)::int FROM remediator.actions AS other
+           WHERE other.incident = action.incident AND other.rule = action.rule AND other.rung = action.rung) AS tries;
+
+-- name: renew_lease
+-- Holds on to an action, if it is still ours.
+UPDATE remediator.actions
+SET lease_until = clock_timestamp() + make_interval(secs => $3)
+WHERE number = $1 AND fence = $2
+RETURNING number;
+
+-- name: move_actions
+-- Moves actions to their next state, each only if its fence is still the owner's; tells which moved.
+UPDATE remediator.actions AS action
+SET state = given.state,
+    before_image = coalesce(given.before_image, action.before_image),
+    applied_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() ELSE action.applied_at END,
+    check_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() + interval '500 milliseconds' END,
+    lease_until = CASE WHEN given.state = 'verifying' THEN NULL ELSE action.lease_until END,
+    ended_at = CASE WHEN given.ended THEN clock_timestamp() ELSE NULL END,
+    note = coalesce(given.note, action.note)
+FROM jsonb_to_recordset($1::jsonb)
+    AS given (place int, number bigint, fence bigint, state text, before_image jsonb, note text, ended boolean)
+WHERE action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
+RETURNING given.place, action.incident, action.rule, action.rung, action.candidate;
+
+-- name: due_actions
+-- Applied actions whose next look is due; each is looked at by one replica at a time.
+UPDATE remediator.actions AS action
+SET check_at = clock_timestamp() + make_interval(secs => $2)
+FROM (
+    SELECT number FROM remediator.actions
+    WHERE state = 'verifying' AND check_at <= clock_timestamp()
+    ORDER BY check_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS found
+WHERE action.number = found.number
+RETURNING action.id, action.number, action.incident, action.rule, action.rung, action.mode,
+          action.target::text AS target, action.plan::text AS plan, action.state, action.admitted_at,
+          action.good_until, action.attempts, action.fence, action.applied_at, action.note, action.quiet_since,
+          clock_timestamp() AS now,
+          (SELECT count(*)::int
+           FROM remediator.incident_alerts AS tie
+           JOIN remediator.alerts AS alert USING (source, fingerprint)
+           WHERE tie.incident = action.incident AND alert.status = 'firing') AS firing,
+          (SELECT count(*)::int FROM remediator.actions AS other
+           WHERE other.incident = action.incident AND other.rule = action.rule AND other.rung = action.rung) AS tries,
+          (SELECT (candidate.facts -> 'workload' ->> 'ready')::int FROM remediator.candidates AS candidate
+           WHERE candidate.id = action.candidate) AS ready_before;
+
+-- name: look_again_at_action
+-- Sets the next look at an applied action.
+UPDATE remediator.actions
+SET check_at = $3, quiet_since = $4
+WHERE number = $1 AND fence = $2 AND state = 'verifying'
+RETURNING number;
+
+-- name: put_next_rung
+-- The ladder goes on: a candidate like the one before, one rung higher.
+INSERT INTO remediator.candidates
+    (cause, rule, rung, source, fingerprint, labels, incident, severity, priority)
+SELECT 'next_rung', rule, $2, source, fingerprint, labels, $3, severity, priority
+FROM remediator.candidates
+WHERE id = $1
+ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO UPDATE
+    SET cause = 'next_rung', rung = excluded.rung, incident = excluded.incident,
+        not_before = clock_timestamp(), lease_until = NULL;
+
+-- name: put_evidence
+-- One bundle of evidence.
+INSERT INTO remediator.evidence (incident, action, target_key, sha256, size, truncated, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb);
+
+-- name: put_approval
+-- A person's word about an action that waits for it; the action leaves its waiting state.
+WITH said AS (
+    UPDATE remediator.actions
+    SET state = CASE WHEN $2 THEN 'done' ELSE 'rejected' END, ended_at = clock_timestamp(),
+        note = CASE WHEN $2 THEN 'approved by ' || $3 || '; decided anew' ELSE 'rejected by ' || $3 END
+    WHERE number = $1 AND state = 'awaiting_approval'
+    RETURNING number, incident, candidate, rule, rung, target_key
+), kept AS (
+    INSERT INTO remediator.approvals (action, approved, actor, reason)
+    SELECT number, $2, $3, $4 FROM said
+)
+SELECT number, incident, candidate, rule, rung, target_key FROM said;
+
+-- name: put_approved
+-- The approved rung comes back as a candidate, to be decided on fresh facts.
+INSERT INTO remediator.candidates
+    (cause, rule, rung, source, fingerprint, labels, incident, approved_by, severity, priority)
+SELECT 'approved', rule, rung, source, fingerprint, labels, $2, $3, severity, priority
+FROM remediator.candidates
+WHERE id = $1
+ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO UPDATE
+    SET cause = 'approved', rung = excluded.rung, incident = excluded.incident,
+        approved_by = excluded.approved_by, not_before = clock_timestamp(), lease_until = NULL;

@@ -1,0 +1,160 @@
+-- name: take_candidates
+-- Leases candidates that are due, the most severe first.
+UPDATE remediator.candidates AS candidate
+SET lease_until = clock_timestamp() + make_interval(secs => $2)
+FROM (
+    SELECT id
+    FROM remediator.candidates
+    WHERE state IN ('new', 'held')
+      AND not_before <= clock_timestamp()
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+    ORDER BY severity, not_before
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS due
+WHERE candidate.id = due.id
+RETURNING candidate.id, candidate.cause, candidate.rule, candidate.rung, candidate.source, candidate.fingerprint,
+          candidate.labels::text AS labels, candidate.first_seen_at, candidate.tries, candidate.incident,
+          candidate.approved_by;
+
+-- name: lock_admission
+-- All decisions of all replicas happen one transaction after the other.
+SELECT pg_advisory_xact_lock(hashtextextended('remediator.admission', 0));
+
+-- name: undecided
+-- The moment of this batch, and which of its candidates are still to be decided, with whether their alert (or another
+-- alert of their incident) fires.
+SELECT clock_timestamp() AS now, candidate.id, candidate.last_reasons,
+       EXISTS (
+           SELECT FROM remediator.alerts AS alert
+           WHERE alert.source = candidate.source AND alert.fingerprint = candidate.fingerprint
+             AND alert.status = 'firing'
+       ) OR EXISTS (
+           SELECT
+           FROM remediator.incident_alerts AS tie
+           JOIN remediator.alerts AS alert USING (source, fingerprint)
+           WHERE tie.incident = candidate.incident AND alert.status = 'firing'
+       ) AS firing
+FROM remediator.candidates AS candidate
+WHERE candidate.id = ANY ($1::bigint[]) AND candidate.state <> 'decided'
+FOR UPDATE;
+
+-- name: incidents_of
+-- Open incidents of these targets, and the incidents with these numbers.
+SELECT id, target_key, target::text AS target, severity, state, rule, title, opened_at, healthy_since, resolved_at
+FROM remediator.incidents
+WHERE (state <> 'resolved' AND target_key = ANY ($1::text[])) OR id = ANY ($2::bigint[]);
+
+-- name: past_actions
+-- The changing actions of the last day on these targets, newest first, at most 50 each.
+SELECT past.number, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
+FROM unnest($1::text[]) AS wanted (target_key)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM remediator.actions AS action
+    WHERE action.target_key = wanted.target_key AND action.changes AND action.mode = 'enforce'
+      AND action.admitted_at > clock_timestamp() - interval '24 hours'
+    ORDER BY action.admitted_at DESC
+    LIMIT 50
+) AS past;
+
+-- name: count_windows
+-- How many changing actions each sliding window holds, and the oldest of them.
+SELECT wanted.place, counted.actions::int AS actions, counted.oldest_at
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
+    WHERE wanted.kind = 'target' AND changes AND mode = 'enforce' AND target_key = wanted.key
+      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
+) AS counted
+WHERE wanted.kind = 'target'
+UNION ALL
+SELECT wanted.place, counted.actions::int, counted.oldest_at
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
+    WHERE changes AND mode = 'enforce' AND rule = wanted.key
+      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
+) AS counted
+WHERE wanted.kind = 'rule'
+UNION ALL
+SELECT wanted.place, counted.actions::int, counted.oldest_at
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
+    WHERE changes AND mode = 'enforce' AND namespace = wanted.key
+      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
+) AS counted
+WHERE wanted.kind = 'namespace'
+UNION ALL
+SELECT wanted.place, counted.actions::int, counted.oldest_at
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
+    WHERE changes AND mode = 'enforce'
+      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
+) AS counted
+WHERE wanted.kind = 'cluster';
+
+-- name: open_actions
+-- Open changing actions by namespace; the sum is the cluster's.
+SELECT namespace, count(*)::int AS actions
+FROM remediator.actions
+WHERE changes AND mode = 'enforce' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
+GROUP BY namespace;
+
+-- name: last_admission
+-- When the latest changing action was admitted.
+SELECT max(admitted_at) AS at FROM remediator.actions WHERE changes AND mode = 'enforce';
+
+-- name: allocate
+-- Numbers for new incidents and actions, so that everything of one decision can be written with them in one go.
+SELECT array(SELECT nextval('remediator.incidents_id_seq') FROM generate_series(1, $1::int)) AS incidents,
+       array(SELECT nextval('remediator.actions_number_seq') FROM generate_series(1, $2::int)) AS actions;
+
+-- name: put_incidents
+-- New incidents.
+INSERT INTO remediator.incidents (id, target_key, target, severity, state, rule, title, check_at)
+OVERRIDING SYSTEM VALUE
+SELECT id, target_key, target, severity, 'open', rule, title, clock_timestamp() + interval '15 seconds'
+FROM jsonb_to_recordset($1::jsonb)
+    AS given (id bigint, target_key text, target jsonb, severity text, rule text, title text);
+
+-- name: tie_alerts
+-- Which alerts belong to which incident.
+INSERT INTO remediator.incident_alerts (incident, source, fingerprint)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: put_actions
+-- New actions. Two decisions with the same id are one decision; the second insert fails the transaction.
+INSERT INTO remediator.actions
+    (number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
+     good_until)
+OVERRIDING SYSTEM VALUE
+SELECT number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
+       clock_timestamp() + make_interval(secs => shelf_life_s)
+FROM jsonb_to_recordset($1::jsonb)
+    AS given (number bigint, id text, incident bigint, candidate bigint, rule text, rung int, action text, mode text,
+              target_key text, namespace text, target jsonb, plan jsonb, changes boolean, state text, shelf_life_s int);
+
+-- name: settle_candidates
+-- What became of each candidate: decided, or held until it is worth asking again.
+UPDATE remediator.candidates AS candidate
+SET state = given.state,
+    not_before = coalesce(given.not_before, candidate.not_before),
+    incident = coalesce(given.incident, candidate.incident),
+    facts = given.facts,
+    last_reasons = ARRAY(SELECT jsonb_array_elements_text(given.reasons)),
+    tries = candidate.tries + 1,
+    lease_until = NULL
+FROM jsonb_to_recordset($1::jsonb)
+    AS given (id bigint, state text, not_before timestamptz, incident bigint, facts jsonb, reasons jsonb)
+WHERE candidate.id = given.id;
+
+-- name: escalate_incidents
+-- People are called for these incidents; tells which of them were not escalated before.
+UPDATE remediator.incidents
+SET state = 'escalated', escalated_at = clock_timestamp()
+WHERE id = ANY ($1::bigint[]) AND state = 'open'
+RETURNING id;

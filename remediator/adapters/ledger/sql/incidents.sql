@@ -1,0 +1,91 @@
+-- name: due_incidents
+-- Open incidents whose next look is due.
+UPDATE remediator.incidents AS incident
+SET check_at = clock_timestamp() + make_interval(secs => $2)
+FROM (
+    SELECT id FROM remediator.incidents
+    WHERE state <> 'resolved' AND check_at <= clock_timestamp()
+    ORDER BY check_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS found
+WHERE incident.id = found.id
+RETURNING incident.id, incident.target_key, incident.target::text AS target, incident.severity, incident.state,
+          incident.rule, incident.title, incident.opened_at, incident.healthy_since, incident.resolved_at,
+          clock_timestamp() AS now,
+          (SELECT count(*)::int
+           FROM remediator.incident_alerts AS tie
+           JOIN remediator.alerts AS alert USING (source, fingerprint)
+           WHERE tie.incident = incident.id AND alert.status = 'firing') AS firing,
+          EXISTS (
+              SELECT FROM remediator.actions
+              WHERE actions.incident = incident.id
+                AND actions.state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
+          ) OR EXISTS (
+              SELECT FROM remediator.candidates
+              WHERE candidates.incident = incident.id AND candidates.state <> 'decided'
+          ) AS moving;
+
+-- name: look_again_at_incident
+-- Sets the next look at an incident.
+UPDATE remediator.incidents SET check_at = $2, healthy_since = $3 WHERE id = $1 AND state <> 'resolved';
+
+-- name: resolve_incident
+-- Ends an incident, unless an alert of it fires or an action of it is still open.
+UPDATE remediator.incidents AS incident
+SET state = 'resolved', resolved_at = clock_timestamp()
+WHERE incident.id = $1 AND incident.state <> 'resolved'
+  AND NOT EXISTS (
+      SELECT
+      FROM remediator.incident_alerts AS tie
+      JOIN remediator.alerts AS alert USING (source, fingerprint)
+      WHERE tie.incident = incident.id AND alert.status = 'firing'
+  )
+  AND NOT EXISTS (
+      SELECT FROM remediator.actions
+      WHERE actions.incident = incident.id
+        AND actions.state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
+  )
+RETURNING id;
+
+-- name: drop_leftovers
+-- What still waited for a resolved incident has no purpose any more.
+WITH dropped AS (
+    UPDATE remediator.candidates SET state = 'decided', lease_until = NULL
+    WHERE incident = $1 AND state <> 'decided'
+)
+UPDATE remediator.actions
+SET state = 'expired', ended_at = clock_timestamp(), note = 'the incident was resolved before anybody answered'
+WHERE incident = $1 AND state = 'awaiting_approval'
+RETURNING number;
+
+-- name: put_outbox
+-- Messages to people.
+INSERT INTO remediator.outbox (incident, payload)
+SELECT incident, payload FROM jsonb_to_recordset($1::jsonb) AS given (incident bigint, payload jsonb);
+
+-- name: take_outbox
+-- Leases messages that are due.
+UPDATE remediator.outbox AS message
+SET not_before = clock_timestamp() + make_interval(secs => $2), attempts = message.attempts + 1
+FROM (
+    SELECT id FROM remediator.outbox
+    WHERE state = 'waiting' AND not_before <= clock_timestamp()
+    ORDER BY id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS found
+WHERE message.id = found.id
+RETURNING message.id, message.incident, message.payload::text AS payload, message.attempts;
+
+-- name: outbox_sent
+-- Delivered.
+UPDATE remediator.outbox SET state = 'sent', last_error = '' WHERE id = $1;
+
+-- name: outbox_failed
+-- Not delivered: try again after $3 seconds, or never if that is null.
+UPDATE remediator.outbox
+SET last_error = $2,
+    state = CASE WHEN $3::float8 IS NULL THEN 'dead' ELSE 'waiting' END,
+    not_before = clock_timestamp() + make_interval(secs => coalesce($3::float8, 0))
+WHERE id = $1;

@@ -1,0 +1,185 @@
+"""Admission: a batch of candidates becomes rulings, one after the other, each seeing those before it.
+
+Everything that a limit needs is in the batch, read under the admission lock. What this fold admits is counted at once,
+so that ten candidates of one batch meet the same limits as ten candidates that came one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct, field, structs
+
+from remediator.core.decide import decide
+from remediator.core.guardrails import scopes
+from remediator.core.planning import Draft, plan
+from remediator.model.action import ActionState, PastAction
+from remediator.model.case import AdmissionBatch, Assessed, Case, History, Ruling, Scope, Window
+from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
+from remediator.model.incident import Cause, Incident, IncidentState
+from remediator.model.plan import Plan
+from remediator.model.policy import Policy
+from remediator.model.rule import Rule, Severity
+from remediator.model.target import Target
+
+Lookup = Callable[[str], Rule | None]
+
+
+class Tally(Struct, kw_only=True):
+    """What has been admitted so far in this fold, on top of what the database knows."""
+
+    windows: dict[Scope, Window]
+    past: dict[str, tuple[PastAction, ...]]
+    open_by_namespace: dict[str, int]
+    open_in_cluster: int
+    last_in_cluster: datetime | None
+    taken: dict[str, str] = field(default_factory=dict)
+
+    def count(self, case: Case, now: datetime) -> None:
+        """Add one admitted changing action."""
+        target = case.plan.target
+        done = PastAction(
+            number=0,
+            action=case.plan.action,
+            rule=case.rule.name,
+            target_key=target.key,
+            namespace=target.namespace,
+            state=ActionState.ADMITTED,
+            admitted_at=now,
+        )
+        self.open_by_namespace[target.namespace] = self.open_by_namespace.get(target.namespace, 0) + 1
+        self.open_in_cluster += 1
+        self.past[target.key] = (done, *self.past.get(target.key, ()))
+        self.last_in_cluster = now
+        for scope in scopes(case.rule, target, case.policy):
+            window = self.windows.get(scope)
+            if window is not None:
+                self.windows[scope] = Window(count=window.count + 1, oldest_at=window.oldest_at or now)
+
+
+def needed_scopes(items: tuple[Assessed, ...], rules: Lookup, policy: Policy) -> tuple[Scope, ...]:
+    """Return every window that the guards will ask for, so that the transaction can count them all at once."""
+    wanted: dict[Scope, None] = {}
+    for item in items:
+        rule = rules(item.candidate.rule)
+        if rule is not None and item.facts.workload is not None:
+            wanted.update(dict.fromkeys(scopes(rule, item.facts.workload.target, policy)))
+    return tuple(wanted)
+
+
+class Law(Struct, frozen=True, kw_only=True):
+    """What rulings follow from, apart from the batch: the rules in force, how a rung becomes a plan, and the policy."""
+
+    rules: Lookup
+    draft: Draft
+    policy: Policy
+
+
+def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
+    """Rule on every candidate of the batch: the most severe first, then by priority, then by age."""
+    tally = Tally(
+        windows=dict(batch.windows),
+        past=dict(batch.past),
+        open_by_namespace=dict(batch.open_by_namespace),
+        open_in_cluster=batch.open_in_cluster,
+        last_in_cluster=batch.last_in_cluster,
+    )
+
+    def urgency(item: Assessed) -> tuple[int, int, int]:
+        rule = law.rules(item.candidate.rule)
+        if rule is None:
+            return len(Severity), 0, item.candidate.id
+        return tuple(Severity).index(rule.severity), -rule.priority, item.candidate.id
+
+    return tuple(_rule_on(item, batch, tally, law) for item in sorted(batch.items, key=urgency))
+
+
+def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruling:
+    rule = law.rules(item.candidate.rule)
+    if rule is None:
+        gone = f"rule {item.candidate.rule} is no longer in force"
+        return Ruling(assessed=item, rule=None, decision=_hold(Refusal(reason=HoldReason.RULE_GONE, message=gone)))
+    workload = item.facts.workload
+    target = workload.target if workload else None
+    incident = item.incident or (batch.incidents.get(target.key) if target else None)
+    item = structs.replace(item, incident=incident)
+    blocked = _not_now(item, rule, batch, tally, target)
+    if blocked is not None:
+        return Ruling(assessed=item, rule=rule, decision=_hold(blocked))
+    proposal = plan(item.candidate, rule, item.facts, law.policy, law.draft)
+    if isinstance(proposal, Refusal):
+        decision: Decision = _hold(proposal)
+    else:
+        decision = _decide(item, rule, proposal, batch, tally, law.policy)
+    if target is not None:
+        tally.taken.setdefault(target.key, rule.name)
+    return Ruling(assessed=item, rule=rule, decision=decision)
+
+
+def _decide(
+    item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, tally: Tally, policy: Policy
+) -> Decision:
+    key, namespace = proposal.target.key, proposal.target.namespace
+    history = History(
+        target=tally.past.get(key, ()),
+        windows=tally.windows,
+        open_in_namespace=tally.open_by_namespace.get(namespace, 0),
+        open_in_cluster=tally.open_in_cluster,
+        last_in_cluster=tally.last_in_cluster,
+        alert_firing=True,
+    )
+    case = Case(
+        now=batch.now,
+        candidate=item.candidate,
+        rule=rule,
+        plan=proposal,
+        facts=item.facts,
+        history=history,
+        policy=policy,
+    )
+    decision = decide(case)
+    if isinstance(decision, Act) and proposal.changes:
+        tally.count(case, batch.now)
+    return decision
+
+
+def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, target: Target | None) -> Refusal | None:
+    """Say why there is nothing to decide: the alert is over, or this rule is already at work on this target."""
+    candidate = item.candidate
+    if not batch.firing.get(candidate.id, False):
+        return Refusal(reason=HoldReason.NOT_FIRING, message="the alert is no longer firing")
+    if target is None or candidate.cause is not Cause.SIGNAL:
+        return None
+    incident = item.incident
+    if incident is not None and incident.id != candidate.incident and incident.rule == rule.name:
+        return _already(incident)
+    if incident is None and tally.taken.get(target.key) == rule.name:
+        message = f"rule {rule.name} is being decided for {target} in this same batch; the alert joins that incident"
+        return Refusal(reason=HoldReason.IN_PROGRESS, message=message)
+    return None
+
+
+def _already(incident: Incident) -> Refusal:
+    if incident.state is IncidentState.ESCALATED:
+        message = f"people were called for incident {incident.id}; the machine has nothing left to try"
+        return Refusal(reason=HoldReason.LADDER_SPENT, message=message, numbers={"incident": incident.id})
+    message = f"incident {incident.id} is already being worked on by this rule; the alert joins it"
+    return Refusal(reason=HoldReason.IN_PROGRESS, message=message, numbers={"incident": incident.id})
+
+
+def _hold(refusal: Refusal) -> Hold:
+    return Hold(refusals=(refusal,), retry_at=refusal.retry_at)
+
+
+def outcome(decision: Decision) -> str:
+    """Return the decision's name in metrics and reports: act, observe, ask or hold."""
+    match decision:
+        case Act():
+            return "act"
+        case Observe():
+            return "observe"
+        case Ask():
+            return "ask"
+        case Hold():
+            return "hold"

@@ -1,0 +1,165 @@
+"""Words for the ledger: what a ruling or a transition says to the person who reads it at 3 a.m."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from remediator.core.signals import Change, Transition
+from remediator.model.case import Ruling
+from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.plan import Plan
+from remediator.model.signal import Labels
+
+# Reasons that leave nothing for a person to do: it is over, under way, asked already, or answered.
+QUIET = frozenset(
+    {
+        HoldReason.NO_RULE,
+        HoldReason.NOT_FIRING,
+        HoldReason.LATE,
+        HoldReason.IN_PROGRESS,
+        HoldReason.RULE_GONE,
+        HoldReason.AWAITING_APPROVAL,
+        HoldReason.REJECTED,
+    }
+)
+
+
+def alert_name(labels: Labels) -> str:
+    """Return the alert's name, or a stand-in for one that has none."""
+    return labels.get("alertname") or "(alert without a name)"
+
+
+def title(ruling: Ruling) -> str:
+    """Return an incident's title: the alert and the target."""
+    candidate, workload = ruling.assessed.candidate, ruling.assessed.facts.workload
+    where = str(workload.target) if workload else "no target found"
+    return f"{alert_name(candidate.labels)}: {where}"
+
+
+def needs_people(hold: Hold) -> bool:
+    """Tell whether a hold must be told to a person: time will not change it, and there is something left to do."""
+    if hold.retry_at is not None:
+        return False
+    return not any(refusal.reason in QUIET for refusal in hold.refusals)
+
+
+def opens_incident(decision: Decision) -> bool:
+    """Tell whether a decision belongs to an incident: everything but what is over, or has no rule any more."""
+    if not isinstance(decision, Hold):
+        return True
+    over = {HoldReason.NOT_FIRING, HoldReason.LATE, HoldReason.RULE_GONE, HoldReason.NO_RULE}
+    return not any(refusal.reason in over for refusal in decision.refusals)
+
+
+def decision_entry(ruling: Ruling, *, target_key: str) -> NewEntry:
+    """Return the ledger entry of one ruling; the transaction completes it with its numbers."""
+    candidate = ruling.assessed.candidate
+    kind, summary, reasons = _decision_words(ruling.decision)
+    return NewEntry(
+        kind=kind,
+        summary=summary,
+        rule=candidate.rule,
+        target_key=target_key,
+        reasons=reasons,
+        data=_decision_data(ruling),
+    )
+
+
+def reasons_of(decision: Decision) -> tuple[str, ...]:
+    """Return the closed reasons of a hold, sorted; nothing for the others."""
+    if isinstance(decision, Hold):
+        return tuple(sorted({refusal.reason.value for refusal in decision.refusals}))
+    return ()
+
+
+def hold_message(hold: Hold) -> str:
+    """Return all refusals in one line."""
+    return "; ".join(refusal.message for refusal in hold.refusals)
+
+
+def transition_entry(step: Transition, rules: int) -> NewEntry | None:
+    """Return the entry for a signal that changed its alert, came late or met no rule; None if it only repeats."""
+    signal = step.stored.signal
+    name = alert_name(signal.labels)
+    data: dict[str, Any] = {
+        "fingerprint": signal.fingerprint,
+        "source": signal.source,
+        "starts_at": signal.starts_at.isoformat(),
+        "labels": signal.labels,
+    }
+    match step.change:
+        case Change.OPENED if rules == 0:
+            return NewEntry(
+                kind=EntryKind.SIGNAL_UNMATCHED,
+                summary=f"{name} fires, and no rule matches it",
+                reasons=(HoldReason.NO_RULE.value,),
+                data=data,
+            )
+        case Change.OPENED:
+            return NewEntry(kind=EntryKind.ALERT_FIRING, summary=f"{name} fires", data=data | {"rules": rules})
+        case Change.RESOLVED:
+            return NewEntry(kind=EntryKind.ALERT_RESOLVED, summary=f"{name} is resolved, says its sender", data=data)
+        case Change.LATE:
+            return NewEntry(
+                kind=EntryKind.SIGNAL_LATE,
+                summary=f"{name}: a {signal.status} signal of an episode that is over came late; nothing is done",
+                reasons=(HoldReason.LATE.value,),
+                data=data,
+            )
+        case Change.CONTINUES | Change.REPEATED:
+            return None
+        case _:
+            assert_never(step.change)
+
+
+def _decision_words(decision: Decision) -> tuple[EntryKind, str, tuple[str, ...]]:
+    match decision:
+        case Act(plan=plan):
+            return EntryKind.DECISION_ACT, f"will {plan.summary}", ()
+        case Observe(plan=plan, because=because):
+            return EntryKind.DECISION_OBSERVE, f"would {plan.summary}; only observed: {because}", ("mode",)
+        case Ask(plan=plan, because=because):
+            return EntryKind.DECISION_ASK, f"asks to {plan.summary}: {because}", ("mode",)
+        case Hold():
+            return EntryKind.DECISION_HOLD, f"nothing done: {hold_message(decision)}", reasons_of(decision)
+        case _:
+            assert_never(decision)
+
+
+def _decision_data(ruling: Ruling) -> dict[str, Any]:
+    candidate, facts = ruling.assessed.candidate, ruling.assessed.facts
+    data: dict[str, Any] = {
+        "alert": alert_name(candidate.labels),
+        "fingerprint": candidate.fingerprint,
+        "rung": candidate.rung,
+        "cause": candidate.cause.value,
+        "facts_read_at": facts.read_at.isoformat(),
+    }
+    if ruling.rule is not None:
+        data["severity"] = ruling.rule.severity.value
+        data["place"] = ruling.rule.place
+    if facts.workload is not None:
+        load = facts.workload
+        data["workload"] = {"replicas": load.replicas, "ready": load.ready, "revision": load.revision}
+    match ruling.decision:
+        case Hold(refusals=refusals, retry_at=retry_at):
+            data["refusals"] = [_refusal(refusal) for refusal in refusals]
+            data["retry_at"] = retry_at.isoformat() if retry_at else None
+        case Act(plan=plan) | Observe(plan=plan) | Ask(plan=plan):
+            data["plan"] = _plan(plan)
+    return data
+
+
+def _refusal(refusal: Refusal) -> dict[str, Any]:
+    return {"reason": refusal.reason.value, "message": refusal.message, "numbers": refusal.numbers}
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "action": plan.action,
+        "summary": plan.summary,
+        "steps": [type(step).__name__ for step in plan.steps],
+        "changes": plan.changes,
+        "disruptive": plan.disruptive,
+    }

@@ -1,0 +1,72 @@
+"""Admit: assessed candidates are decided about, a batch at a time, in one transaction under one lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from remediator.actions.catalogue import draft
+from remediator.core import record
+from remediator.core.admit import Law, admit, needed_scopes
+from remediator.flow.assess import Assess
+from remediator.flow.parts import Parts
+from remediator.model.case import AdmissionBatch, Assessed, Ruling, Scope
+from remediator.model.decision import Ask, Hold
+from remediator.ports.admission import AdmissionReport, Writ
+from remediator.ports.observer import StageEvent
+
+
+@dataclass(slots=True)
+class Admit:
+    """The stage. It is handed what ``assess`` has read."""
+
+    parts: Parts
+    assess: Assess
+    last: AdmissionReport = field(default_factory=AdmissionReport)
+
+    async def step(self) -> int:
+        """Decide about what is ready; return how many candidates that were."""
+        ready = self.assess.ready
+        items = [ready.popleft() for _ in range(min(len(ready), self.parts.bounds.admit_batch))]
+        if not items:
+            return 0
+        began = self.parts.clock.monotonic()
+        self.last = await self.parts.stores.admission.admit(items, self)
+        self._tell(self.last, self.parts.clock.monotonic() - began)
+        return len(items)
+
+    def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
+        """Say which windows are to be counted (ports.admission.Deliberation)."""
+        return needed_scopes(items, self.parts.rulebook.named, self.parts.policy)
+
+    def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
+        """Rule on the batch (ports.admission.Deliberation)."""
+        law = Law(rules=self.parts.rulebook.named, draft=draft, policy=self.parts.policy)
+        return tuple(_writ(ruling) for ruling in admit(batch, law))
+
+    def _tell(self, report: AdmissionReport, seconds: float) -> None:
+        tell = self.parts.observer.tell
+        counts = {"act": report.acts, "observe": report.observed, "ask": report.asked, "hold": report.held}
+        for outcome, count in counts.items():
+            if count:
+                tell(StageEvent(stage="admit", outcome=outcome, count=count, seconds=seconds))
+        for reason in report.reasons:
+            tell(StageEvent(stage="hold", outcome=reason))
+        if report.escalated:
+            tell(StageEvent(stage="escalate", outcome="held", count=report.escalated))
+
+
+def _writ(ruling: Ruling) -> Writ:
+    decision = ruling.decision
+    workload = ruling.assessed.facts.workload
+    people = ""
+    if isinstance(decision, Hold) and record.needs_people(decision):
+        people = record.hold_message(decision)
+    elif isinstance(decision, Ask):
+        people = f"asks for approval to {decision.plan.summary}: {decision.because}"
+    return Writ(
+        ruling=ruling,
+        entry=record.decision_entry(ruling, target_key=workload.target.key if workload else ""),
+        incident=record.opens_incident(decision),
+        title=record.title(ruling),
+        people=people,
+    )

@@ -1,0 +1,102 @@
+"""Close: an incident ends when none of its alerts fires and its target has been healthy for long enough.
+
+It is also the net under everything else: an incident that is still open past its severity's clock goes to people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from remediator.core.severity import escalate_after
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.parts import Parts
+from remediator.flow.verify import read_facts
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.facts import Facts
+from remediator.model.incident import Incident, IncidentState
+from remediator.model.rule import Recovery
+from remediator.ports.incidents import DueIncident
+from remediator.ports.observer import StageEvent
+
+LOOK_AGAIN = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The stage."""
+
+    parts: Parts
+    bells: Bells
+
+    async def step(self) -> int:
+        """Look at the incidents that are due; return how many."""
+        bounds = self.parts.bounds
+        due = await self.parts.stores.incidents.due(bounds.close_batch, bounds.look_lease_s)
+        async with asyncio.TaskGroup() as looks:
+            for item in due:
+                looks.create_task(self._look(item), name=f"close-{item.incident.id}")
+        return len(due)
+
+    async def _look(self, item: DueIncident) -> None:
+        incident = item.incident
+        if item.firing or item.moving:
+            await self._watch_the_clock(item)
+            await self._again(incident, item.now + LOOK_AGAIN, None)
+            return
+        rule = self.parts.rulebook.named(incident.rule)
+        quiet_for = timedelta(seconds=(rule.recover if rule else Recovery()).for_s)
+        healthy, words = await self._healthy(incident)
+        if not healthy:
+            await self._watch_the_clock(item)
+            await self._again(incident, item.now + LOOK_AGAIN, None)
+            return
+        since = incident.healthy_since or item.now
+        if item.now - since < quiet_for:
+            await self._again(incident, since + quiet_for, since)
+            return
+        await self._resolve(incident, words)
+
+    async def _healthy(self, incident: Incident) -> tuple[bool, str]:
+        if incident.target is None:
+            return True, "no alert fires any more"
+        facts = await read_facts(self.parts, incident.target)
+        return healthy(facts)
+
+    async def _resolve(self, incident: Incident, words: str) -> None:
+        entry = NewEntry(
+            kind=EntryKind.INCIDENT_RESOLVED,
+            summary=f"resolved: {words}",
+            incident=incident.id,
+            rule=incident.rule,
+            target_key=incident.target_key,
+        )
+        if await self.parts.stores.incidents.resolve(incident.id, entry):
+            self.parts.observer.tell(StageEvent(stage="close", outcome="resolved", fields={"incident": incident.id}))
+
+    async def _watch_the_clock(self, item: DueIncident) -> None:
+        incident = item.incident
+        allowed = escalate_after(incident.severity)
+        open_for = (item.now - incident.opened_at).total_seconds()
+        if incident.state is not IncidentState.OPEN or open_for < allowed:
+            return
+        message = f"open for {open_for / 60:.0f} min; severity {incident.severity} allows {allowed / 60:.0f} min"
+        if await self.parts.stores.incidents.escalate(incident.id, message):
+            self.parts.observer.tell(StageEvent(stage="escalate", outcome="clock", fields={"incident": incident.id}))
+            self.bells.ring(Stage.NOTIFY)
+
+    async def _again(self, incident: Incident, at: datetime, healthy_since: datetime | None) -> None:
+        await self.parts.stores.incidents.look_again(incident.id, at, healthy_since)
+
+
+def healthy(facts: Facts) -> tuple[bool, str]:
+    """Judge a target by itself: rolled out, every wanted pod ready. Unknown is not healthy; gone needs no healing."""
+    if facts.problem == "target_not_found":
+        return True, "no alert fires any more, and the target is gone"
+    workload = facts.workload
+    if workload is None:
+        return False, facts.detail
+    if workload.rolled_out and workload.ready >= workload.replicas:
+        return True, f"no alert fires any more, and {workload.ready} of {workload.replicas} pods are ready"
+    return False, f"{workload.ready} of {workload.replicas} pods are ready"

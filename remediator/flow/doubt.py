@@ -1,0 +1,115 @@
+"""In doubt: nobody knows whether a write was stored, so the object is read before anything else is done.
+
+The action's mark on the object (or on a pod template that it made) proves that the write was stored. Without the mark a
+second write may be sent only if the object's generation has not moved since the first: then of the two attempts only
+one can win. If the object has moved and there is no proof, nobody can know, and people are called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.parts import Parts
+from remediator.flow.words import action_entry
+from remediator.model.action import ActionState, BeforeImage
+from remediator.model.entry import EntryKind
+from remediator.model.errors import ClusterError
+from remediator.ports.actions import CallPeople, Claim, Conclusion
+
+
+class Doubt:
+    """Settles actions whose write may or may not have been stored."""
+
+    def __init__(self, parts: Parts, bells: Bells) -> None:
+        """Keep the ports."""
+        self.parts = parts
+        self.bells = bells
+
+    async def enter(self, claim: Claim, before: BeforeImage, message: str) -> bool:
+        """Write down the doubt and try to settle it at once, for ``doubt_s`` seconds at most.
+
+        True: nothing was stored and the object is as it was, so the write may be sent again on a fresh read. False:
+        settled, or left to whoever claims the action when its lease has ended.
+        """
+        entry = action_entry(EntryKind.ACTION_IN_DOUBT, claim.action, f"no clear answer to the write: {message}", {})
+        if not await self.parts.stores.actions.in_doubt(claim.action.number, claim.action.fence, entry):
+            return False
+        clock, wait = self.parts.clock, 0.25
+        until = clock.monotonic() + self.parts.bounds.doubt_s
+        while clock.monotonic() < until:
+            answer = await self._read_back(claim, before)
+            if answer is not None:
+                return answer
+            await clock.sleep(wait)
+            wait = min(wait * 2, 5.0)
+        return False
+
+    async def found(self, claim: Claim) -> None:
+        """Go on to verification: the object carries this action's mark."""
+        await self.applied(
+            claim, f"found done: the object carries the mark: {claim.action.plan.summary}", {"read_back": True}
+        )
+
+    async def applied(self, claim: Claim, summary: str, data: dict[str, Any]) -> None:
+        """Write down that the write was stored."""
+        entry = action_entry(EntryKind.ACTION_APPLIED, claim.action, summary, data)
+        await self.parts.stores.actions.applied(claim.action.number, claim.action.fence, entry)
+        self.bells.ring(Stage.VERIFY)
+
+    async def settle(self, claim: Claim) -> bool:
+        """Settle an action that a former owner left after its write may have gone out.
+
+        True: no write was stored and the object is as it was, so the action may be sent again, on a fresh read.
+        """
+        spent = claim.action.attempts > self.parts.bounds.action_attempts
+        answer = await self._read_back(claim, claim.before)
+        if spent and answer is not False:
+            await self._unknown(claim, f"{claim.action.attempts - 1} attempts ended in doubt")
+            return False
+        return bool(answer)
+
+    async def _read_back(self, claim: Claim, before: BeforeImage | None) -> bool | None:
+        """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now."""
+        proof = await self._proof(claim)
+        if proof is None:
+            return None
+        if proof:
+            await self.found(claim)
+            return False
+        moved = await self._moved(claim, before)
+        if moved:
+            await self._unknown(claim, "the object has changed since, and carries no mark of this action")
+            return False
+        return None if moved is None else True
+
+    async def _proof(self, claim: Claim) -> bool | None:
+        try:
+            return await self.parts.cluster.reader.proof(claim.action.target, claim.action.id)
+        except ClusterError as error:
+            if error.reason in ("not_found", "gone"):
+                return False
+            return None
+
+    async def _moved(self, claim: Claim, before: BeforeImage | None) -> bool | None:
+        """Tell whether somebody changed the object's spec since our write may have been sent; None: cannot be read."""
+        if before is None:
+            return False
+        try:
+            live = await self.parts.cluster.reader.live(claim.action.target)
+        except ClusterError as error:
+            return None if error.retryable else True
+        return live.image.uid != before.uid or live.image.generation != before.generation
+
+    async def _unknown(self, claim: Claim, why: str) -> None:
+        note = f"it cannot be known whether the write was stored: {why}"
+        conclusion = Conclusion(
+            number=claim.action.number,
+            fence=claim.action.fence,
+            state=ActionState.UNKNOWN,
+            note=note,
+            entries=(action_entry(EntryKind.ACTION_REFUSED, claim.action, note, {}, ("unknown",)),),
+            successor=CallPeople(message=f"{claim.action.plan.summary}: {note}"),
+        )
+        await self.parts.stores.actions.conclude(conclusion)
+        self.bells.ring(Stage.NOTIFY, Stage.CLOSE)

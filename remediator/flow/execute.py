@@ -1,0 +1,250 @@
+"""Execute: an admitted action becomes one write, at most once (docs/explanation: exactly one effect).
+
+Write down the intent, read the object, look once more, send one write that carries the object's version, the action's
+id and the fence, and classify what came back. An answer that does not tell leads to ``doubt``: read back first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from msgspec import structs
+
+from remediator.core.preflight import recheck
+from remediator.flow import successors
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.doubt import Doubt
+from remediator.flow.evidence import capture
+from remediator.flow.parts import Parts
+from remediator.flow.words import action_entry, image_data
+from remediator.model.action import ActionState
+from remediator.model.decision import HoldReason, Refusal
+from remediator.model.entry import EntryKind
+from remediator.model.errors import ClusterError, PortError
+from remediator.model.plan import CaptureEvidence, Notify, PatchObject
+from remediator.model.rule import Mode, Rule
+from remediator.ports.actions import Claim, Conclusion, NextRung
+from remediator.ports.cluster import Applied, InDoubt, LiveObject, WriteMark, WriteRefused
+from remediator.ports.observer import StageEvent
+
+ENTRIES = {
+    ActionState.DONE: EntryKind.ACTION_APPLIED,
+    ActionState.EXPIRED: EntryKind.ACTION_EXPIRED,
+    ActionState.REFUSED: EntryKind.ACTION_REFUSED,
+    ActionState.OBSERVED: EntryKind.ACTION_OBSERVED,
+}
+# States in which a dead owner may have sent its write already.
+SENT = frozenset({ActionState.DISPATCHED, ActionState.IN_DOUBT})
+
+
+class Execute:
+    """The stage: up to ``execute_concurrency`` actions under way, each under its own lease."""
+
+    def __init__(self, parts: Parts, bells: Bells) -> None:
+        """Start with nothing under way."""
+        self.parts = parts
+        self.bells = bells
+        self.doubt = Doubt(parts, bells)
+        self._under_way = 0
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        """Open the group that owns the actions under way."""
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Wait for the actions under way: a write that was sent is classified before the process ends."""
+        await self._tasks.__aexit__(*error)  # type: ignore[arg-type]  # the three of the protocol
+
+    async def step(self) -> int:
+        """Claim as many actions as there is room for and begin with them; return how many."""
+        room = self.parts.bounds.execute_concurrency - self._under_way
+        if room <= 0:
+            return 0
+        bounds = self.parts.bounds
+        claims = await self.parts.stores.actions.claim(room, self.parts.owner, bounds.action_lease_s)
+        for claim in claims:
+            self._under_way += 1
+            self._tasks.create_task(self._run(claim), name=f"action-{claim.action.number}")
+        return len(claims)
+
+    async def _run(self, claim: Claim) -> None:
+        began = self.parts.clock.monotonic()
+        try:
+            await self._carry_out(claim)
+        except PortError as error:
+            # The lease ends by itself and the action is taken up again, by this replica or another.
+            fields = {"action": claim.action.number, "incident": claim.action.incident, "error": str(error)}
+            self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
+        finally:
+            self._under_way -= 1
+            self.bells.ring(Stage.EXECUTE)
+        seconds = self.parts.clock.monotonic() - began
+        self.parts.observer.tell(
+            StageEvent(
+                stage="execute",
+                outcome=claim.action.plan.action,
+                seconds=seconds,
+                fields={"action": claim.action.number, "incident": claim.action.incident},
+            )
+        )
+
+    async def _carry_out(self, claim: Claim) -> None:
+        action = claim.action
+        if not await self._may_begin(claim):
+            return
+        rule = self.parts.rulebook.named(action.rule)
+        if rule is None:
+            await self._refuse(claim, f"rule {action.rule} is no longer in force", "rule_gone")
+            return
+        for step in action.plan.steps:
+            match step:
+                case CaptureEvidence():
+                    await capture(self.parts, claim, step)
+                case PatchObject():
+                    await self._patch(claim, rule, step)
+                    return
+                case Notify():
+                    await self._finish(claim, people=step)
+                    return
+        await self._finish(claim)
+
+    async def _may_begin(self, claim: Claim) -> bool:
+        """Settle what a dead owner left, and end what comes too late; tell whether there is anything to do."""
+        if claim.found_in in SENT:
+            return await self.doubt.settle(claim)
+        ended = self._too_late(claim)
+        if ended is not None:
+            await self._end(ended)
+        return ended is None
+
+    def _too_late(self, claim: Claim) -> Conclusion | None:
+        """Say how an action ends whose moment has passed, or None if it may go on."""
+        action = claim.action
+        if action.attempts > self.parts.bounds.action_attempts:
+            note = f"given up after {action.attempts - 1} attempts that ended without a word"
+            return self._conclusion(claim, ActionState.REFUSED, note)
+        if not claim.firing:
+            note = "the alert stopped firing before anything was done"
+            return self._conclusion(claim, ActionState.EXPIRED, note, HoldReason.NOT_FIRING.value)
+        if claim.now > action.good_until:
+            late = (claim.now - action.good_until).total_seconds()
+            note = f"the decision was {late:.0f} s past its shelf life"
+            return self._conclusion(claim, ActionState.EXPIRED, note, HoldReason.STALE_FACTS.value)
+        return None
+
+    async def _finish(self, claim: Claim, people: Notify | None = None) -> None:
+        """End an action that changes nothing, and go on with the ladder."""
+        done = self._conclusion(claim, ActionState.DONE, claim.action.plan.summary)
+        if people is not None and isinstance(done.successor, NextRung):
+            done = structs.replace(done, say=people.message)
+        await self._end(done)
+
+    async def _patch(self, claim: Claim, rule: Rule, step: PatchObject) -> None:
+        for attempt in range(1, self.parts.bounds.write_tries + 1):
+            if not await self._renew(claim):
+                return
+            live = await self._live(claim)
+            if live is None:
+                return
+            if live.marker == claim.action.id:
+                await self.doubt.found(claim)
+                return
+            refusal = self._look_once_more(claim, rule, live)
+            if refusal is not None:
+                await self._refuse(claim, refusal.message, refusal.reason.value)
+                return
+            if await self._send(claim, step, live):
+                return
+            await self.parts.clock.sleep(0.05 * attempt)
+        note = f"the object kept changing: {self.parts.bounds.write_tries} writes met a conflict"
+        await self._refuse(claim, note, "conflict")
+
+    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> bool:
+        """Send one write and settle what came back; False asks for another try on a fresh read."""
+        action, actions = claim.action, self.parts.stores.actions
+        dry_run = action.mode is Mode.OBSERVE
+        if not dry_run:
+            entry = action_entry(
+                EntryKind.ACTION_DISPATCHED, action, f"sending: {action.plan.summary}", image_data(live)
+            )
+            if not await actions.dispatched(action.number, action.fence, live.image, entry):
+                return True
+        mark = WriteMark(
+            action_id=action.id,
+            number=action.number,
+            fence=action.fence,
+            uid=live.image.uid,
+            resource_version=live.image.resource_version,
+        )
+        result = await self.parts.cluster.writer.patch(step, mark, dry_run=dry_run)
+        match result:
+            case Applied() if dry_run:
+                await self._observed(claim, result)
+            case Applied():
+                data = {"resource_version": result.resource_version, "generation": result.generation}
+                data |= {"differs": list(result.differs)} if result.differs else {}
+                await self.doubt.applied(claim, f"done: {action.plan.summary}", data)
+            case WriteRefused():
+                return await self._refused(claim, result)
+            case InDoubt() if dry_run:
+                note = f"the dry run got no clear answer: {result.message}"
+                await self._end(self._conclusion(claim, ActionState.OBSERVED, note))
+            case InDoubt():
+                return not await self.doubt.enter(claim, live.image, result.message)
+        return True
+
+    async def _refused(self, claim: Claim, result: WriteRefused) -> bool:
+        if result.reason == "conflict":
+            return False
+        if result.reason in ("throttled", "unreachable"):
+            await self.parts.clock.sleep(min(result.retry_after or 1.0, 10.0))
+            return False
+        note = f"the API server refused the write: {result.reason}: {result.message}"
+        await self._refuse(claim, note, result.reason)
+        return True
+
+    async def _live(self, claim: Claim) -> LiveObject | None:
+        try:
+            return await self.parts.cluster.reader.live(claim.action.target)
+        except ClusterError as error:
+            if error.retryable:
+                raise
+            note = f"the object cannot be read: {error}"
+            await self._refuse(claim, note, error.reason)
+            return None
+
+    def _look_once_more(self, claim: Claim, rule: Rule, live: LiveObject) -> Refusal | None:
+        return recheck(claim.action, live.facts, rule, self.parts.policy)
+
+    async def _renew(self, claim: Claim) -> bool:
+        action = claim.action
+        return await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
+
+    async def _observed(self, claim: Claim, result: Applied) -> None:
+        note = f"dry run accepted by the API server: would {claim.action.plan.summary}"
+        if result.differs:
+            note += f"; it would keep other values at {', '.join(result.differs)}"
+        await self._end(self._conclusion(claim, ActionState.OBSERVED, note))
+
+    async def _refuse(self, claim: Claim, note: str, reason: str) -> None:
+        await self._end(self._conclusion(claim, ActionState.REFUSED, note, reason))
+
+    def _conclusion(self, claim: Claim, state: ActionState, note: str, reason: str = "") -> Conclusion:
+        action = claim.action
+        entry = action_entry(ENTRIES[state], action, note, {}, (reason,) if reason else ())
+        ending = successors.Ending(state=state, note=note, reason=reason, tries=claim.tries)
+        return Conclusion(
+            number=action.number,
+            fence=action.fence,
+            state=state,
+            note=note,
+            entries=(entry,),
+            successor=successors.after(self.parts.rulebook.named(action.rule), action, ending),
+        )
+
+    async def _end(self, conclusion: Conclusion) -> None:
+        await self.parts.stores.actions.conclude(conclusion)
+        self.bells.ring(Stage.ASSESS, Stage.CLOSE, Stage.NOTIFY)

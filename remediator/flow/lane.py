@@ -1,0 +1,62 @@
+"""A lane: one stage's loop. It works while there is work, waits for its bell or its poll, and never dies quietly."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from remediator.flow.bells import Bells, Stage
+from remediator.model.errors import PortError
+from remediator.ports.clock import Clock
+from remediator.ports.observer import Observer, StageEvent
+
+MAX_PAUSE_S = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """Runs ``step`` again and again until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
+
+    A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on; anything
+    else is a bug and goes up to the supervisor.
+    """
+
+    stage: Stage
+    step: Callable[[], Awaitable[int]]
+    next: tuple[Stage, ...]
+    bells: Bells
+    clock: Clock
+    observer: Observer
+    poll_s: float
+    stopping: bool = False
+    beat: float = 0.0
+    troubles: int = field(default=0)
+
+    async def run(self) -> None:
+        """Loop until told to stop."""
+        while not self.stopping:
+            self.beat = self.clock.monotonic()
+            done = await self._once()
+            if done:
+                self.bells.ring(*self.next)
+                continue
+            await self.bells.wait(self.stage, self._pause())
+
+    def stop(self) -> None:
+        """End the loop after the step under way."""
+        self.stopping = True
+        self.bells.ring(self.stage)
+
+    async def _once(self) -> int:
+        try:
+            done = await self.step()
+        except PortError as error:
+            self.troubles += 1
+            fields = {"lane": self.stage.value, "error": str(error), "in_a_row": self.troubles}
+            self.observer.tell(StageEvent(stage=self.stage.value, outcome="trouble", fields=fields))
+            return 0
+        self.troubles = 0
+        return done
+
+    def _pause(self) -> float:
+        return min(self.poll_s * 2 ** min(self.troubles, 6), MAX_PAUSE_S) if self.troubles else self.poll_s

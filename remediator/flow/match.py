@@ -1,0 +1,80 @@
+"""Match: signals leave the inbox, change their alerts, and become candidates under the rules that match them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remediator.core.record import transition_entry
+from remediator.core.signals import Change, Transition, fold
+from remediator.flow.parts import Parts
+from remediator.model.entry import NewEntry
+from remediator.model.rule import Rule
+from remediator.model.signal import AlertState, StoredSignal
+from remediator.ports.matching import AlertKey, Matched, NewCandidate
+from remediator.ports.observer import StageEvent
+from remediator.ports.rules import Rulebook
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The stage."""
+
+    parts: Parts
+
+    async def step(self) -> int:
+        """Match one batch; return how many signals there were."""
+        rulebook = self.parts.rulebook
+        batch: list[Matched] = []
+
+        def judge(signals: tuple[StoredSignal, ...], states: dict[AlertKey, AlertState]) -> Matched:
+            batch.append(matched(fold(signals, states), rulebook))
+            return batch[-1]
+
+        count = await self.parts.stores.matching.match(self.parts.bounds.match_batch, judge)
+        if count and batch:
+            made = batch[-1]
+            tell = self.parts.observer.tell
+            tell(StageEvent(stage="match", outcome="signals", count=count))
+            if made.candidates:
+                tell(StageEvent(stage="match", outcome="candidates", count=len(made.candidates)))
+            unmatched = sum(1 for entry in made.entries if entry.reasons)
+            if unmatched:
+                tell(StageEvent(stage="match", outcome="unmatched", count=unmatched))
+        return count
+
+
+def matched(steps: tuple[Transition, ...], rulebook: Rulebook) -> Matched:
+    """Turn judged signals into what the transaction writes; pure, given the rule set in force."""
+    states: dict[AlertKey, AlertState] = {}
+    candidates: dict[tuple[str, str, str], NewCandidate] = {}
+    entries: list[NewEntry] = []
+    resolved: dict[AlertKey, None] = {}
+    for step in steps:
+        key = (step.state.source, step.state.fingerprint)
+        states[key] = step.state
+        rules = rulebook.matching(step.stored.signal.labels) if step.change is Change.OPENED else ()
+        entry = transition_entry(step, len(rules))
+        if entry is not None:
+            entries.append(entry)
+        for rule in rules:
+            candidates[(*key, rule.name)] = _candidate(step, rule)
+        if step.change is Change.RESOLVED:
+            resolved[key] = None
+    return Matched(
+        states=tuple(states.values()),
+        candidates=tuple(candidates.values()),
+        entries=tuple(entries),
+        resolved=tuple(resolved),
+    )
+
+
+def _candidate(step: Transition, rule: Rule) -> NewCandidate:
+    signal = step.stored.signal
+    return NewCandidate(
+        rule=rule.name,
+        source=signal.source,
+        fingerprint=signal.fingerprint,
+        labels=signal.labels,
+        severity=rule.severity.value,
+        priority=rule.priority,
+    )

@@ -1,0 +1,76 @@
+"""What the stages are made of: every port they use, and the numbers that bound them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remediator.model.policy import Policy
+from remediator.ports.actions import ActionStore, EvidenceStore
+from remediator.ports.admission import AdmissionStore
+from remediator.ports.clock import Clock
+from remediator.ports.cluster import ClusterReader, ClusterWriter, EvidenceReader
+from remediator.ports.incidents import IncidentStore, Outbox
+from remediator.ports.ledger import LedgerWriter
+from remediator.ports.matching import MatchStore
+from remediator.ports.notifier import Notifier
+from remediator.ports.observer import Observer
+from remediator.ports.rules import Rulebook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much at once, and for how long (seconds). Nothing here can mean "unlimited"."""
+
+    match_batch: int = 500
+    assess_concurrency: int = 32
+    admit_batch: int = 64
+    execute_concurrency: int = 16
+    verify_batch: int = 64
+    close_batch: int = 64
+    notify_batch: int = 16
+    poll_s: float = 1.0
+    candidate_lease_s: float = 60.0
+    action_lease_s: float = 90.0
+    look_lease_s: float = 30.0
+    facts_deadline_s: float = 10.0
+    write_tries: int = 5
+    action_attempts: int = 5
+    doubt_s: float = 60.0
+    notify_attempts: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Our own PostgreSQL, one store for each stage's bracket."""
+
+    matching: MatchStore
+    admission: AdmissionStore
+    actions: ActionStore
+    evidence: EvidenceStore
+    incidents: IncidentStore
+    outbox: Outbox
+    ledger: LedgerWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The cluster: facts, evidence, and the one writer."""
+
+    reader: ClusterReader
+    evidence: EvidenceReader
+    writer: ClusterWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that the stages share."""
+
+    stores: Stores
+    cluster: Cluster
+    notifier: Notifier
+    rulebook: Rulebook
+    policy: Policy
+    bounds: Bounds
+    clock: Clock
+    observer: Observer
+    owner: str

@@ -1,0 +1,70 @@
+"""READ FIRST: the whole behaviour of the daemon behind its front door, in the order that data takes.
+
+    inbox -> match -> assess -> admit -> execute -> verify -> close
+                                  |         |         |         |
+                                  +---------+---------+---------+--> notify
+
+Each arrow is a committed row in PostgreSQL; each stage is a lane that takes rows, and a bell only saves the wait for
+the next poll. A crash anywhere leaves the row that says what is next, for this process or for another replica.
+
+- match: signals change their alerts and become candidates under the rules that match (``flow.match``, ``core.signals``)
+- assess: each candidate's target is found and its facts are read (``flow.assess``)
+- admit: every decision, in one transaction under one lock: Act, Observe, Ask or Hold (``flow.admit``, ``core.admit``)
+- execute: an admitted action becomes one write, at most once (``flow.execute``, ``flow.doubt``)
+- verify: did it help? (``flow.verify``, ``core.judge``); if not, the next rung, or people (``core.escalate``)
+- close: the incident ends when all is silent and healthy (``flow.close``)
+- notify: people are told, from the outbox (``flow.notify``)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from remediator.flow.admit import Admit
+from remediator.flow.assess import Assess
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.close import Close
+from remediator.flow.execute import Execute
+from remediator.flow.lane import Lane
+from remediator.flow.match import Match
+from remediator.flow.notify import NotifyPeople
+from remediator.flow.parts import Parts
+from remediator.flow.verify import Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The lanes, in stage order."""
+
+    lanes: tuple[Lane, ...]
+    bells: Bells
+
+
+@asynccontextmanager
+async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
+    """Set up every stage. On exit, reads and writes under way are waited for."""
+    async with Assess(parts, bells) as assess, Execute(parts, bells) as execute:
+        steps = (
+            (Stage.MATCH, Match(parts).step, (Stage.ASSESS, Stage.CLOSE, Stage.VERIFY)),
+            (Stage.ASSESS, assess.step, (Stage.ADMIT,)),
+            (Stage.ADMIT, Admit(parts, assess).step, (Stage.EXECUTE, Stage.NOTIFY, Stage.ASSESS)),
+            (Stage.EXECUTE, execute.step, ()),
+            (Stage.VERIFY, Verify(parts, bells).step, ()),
+            (Stage.CLOSE, Close(parts, bells).step, ()),
+            (Stage.NOTIFY, NotifyPeople(parts).step, ()),
+        )
+        lanes = tuple(
+            Lane(
+                stage=stage,
+                step=step,
+                next=following,
+                bells=bells,
+                clock=parts.clock,
+                observer=parts.observer,
+                poll_s=parts.bounds.poll_s,
+            )
+            for stage, step, following in steps
+        )
+        yield Pipeline(lanes=lanes, bells=bells)

@@ -1,0 +1,24 @@
+"""Receive: the inbox as the front door sees it; whatever was new rings for the match stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remediator.flow.bells import Bells, Stage
+from remediator.model.signal import Delivery, Receipt
+from remediator.ports.inbox import Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Implements ports.inbox.Inbox around the durable one."""
+
+    inbox: Inbox
+    bells: Bells
+
+    async def accept(self, delivery: Delivery) -> Receipt:
+        """Store a delivery, then ring."""
+        receipt = await self.inbox.accept(delivery)
+        if receipt.new:
+            self.bells.ring(Stage.MATCH)
+        return receipt

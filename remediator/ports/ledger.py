@@ -1,0 +1,53 @@
+"""The record: appending to it, and reading it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from remediator.model.entry import Entry, NewEntry
+from remediator.model.incident import Incident
+
+
+class LedgerQuery(Struct, frozen=True, kw_only=True):
+    """Which entries: after a number, since a time, of one incident or action; at most ``limit``, oldest first."""
+
+    after: int = 0
+    since: datetime | None = None
+    incident: int | None = None
+    action: int | None = None
+    limit: int = 500
+
+
+class LedgerWriter(Protocol):
+    """Appends."""
+
+    async def append(self, *entries: NewEntry) -> None:
+        """Append entries in one commit."""
+        ...
+
+
+class LedgerReader(Protocol):
+    """Reads; nothing here takes a lock."""
+
+    async def entries(self, query: LedgerQuery) -> tuple[Entry, ...]:
+        """Return entries in the order of the ledger."""
+        ...
+
+    async def incident(self, number: int) -> Incident | None:
+        """Return one incident."""
+        ...
+
+    async def incidents(self, *, open_only: bool, limit: int) -> tuple[Incident, ...]:
+        """Return incidents, newest first."""
+        ...
+
+    async def action(self, number: int) -> dict[str, Any] | None:
+        """Return one action's row as plain data (plan, state, before-image, times)."""
+        ...
+
+    async def counts(self) -> dict[str, Any]:
+        """Return the figures of ``remediator status``: what waits where, open incidents, actions by state."""
+        ...

@@ -1,0 +1,44 @@
+"""The match stage's bracket: inbox rows in, alert states and candidates out, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from remediator.model.entry import NewEntry
+from remediator.model.signal import AlertState, StoredSignal
+
+AlertKey = tuple[str, str]
+
+
+class NewCandidate(Struct, frozen=True, kw_only=True):
+    """A signal under a rule that it matches; it waits for its facts next."""
+
+    rule: str
+    source: str
+    fingerprint: str
+    labels: dict[str, str]
+    severity: str
+    priority: int
+
+
+class Matched(Struct, frozen=True, kw_only=True):
+    """What a batch of signals comes to: states by alert, candidates, entries, and the alerts that have ended."""
+
+    states: tuple[AlertState, ...]
+    candidates: tuple[NewCandidate, ...]
+    entries: tuple[NewEntry, ...]
+    resolved: tuple[AlertKey, ...]
+
+
+Judge = Callable[[tuple[StoredSignal, ...], dict[AlertKey, AlertState]], Matched]
+
+
+class MatchStore(Protocol):
+    """Runs the pure judgement inside the transaction that takes the signals out of the inbox."""
+
+    async def match(self, limit: int, judge: Judge) -> int:
+        """Match up to ``limit`` signals in the order of arrival; return how many there were (0: nothing waits)."""
+        ...
