@@ -94,14 +94,14 @@ def ledger_error(reason: LedgerReason, message: str) -> LedgerError:
 
 def translate(error: Exception) -> LedgerError:
     """The LedgerError for an error of asyncpg, of a socket, or of a deadline. Raise it ``from error``."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return ledger_error(LedgerReason.CONTENTION, "the schema changed under a prepared statement")
     if isinstance(error, asyncpg.PostgresError):
         return _from_server(error)
     if isinstance(error, TimeoutError):
         return ledger_error(LedgerReason.TIMEOUT, "the database did not answer in time")
     if isinstance(error, OSError):
         return ledger_error(LedgerReason.UNAVAILABLE, f"the database cannot be reached ({error.strerror or error})")
-    if isinstance(error, asyncpg.ClientConfigurationError):
-        return ledger_error(LedgerReason.PERMISSION, "the connection string is wrong: correct --database-url")
     if isinstance(error, ValueError):
         # asyncpg refuses a value before it is sent; its words quote the value.
         return ledger_error(LedgerReason.DATA, "a value does not fit its parameter")
@@ -110,9 +110,14 @@ def translate(error: Exception) -> LedgerError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn errors of the driver and of sockets inside the block into LedgerError, the cause chained."""
+    """Turn errors of the driver and of sockets inside the block into LedgerError, the cause chained.
+
+    A connection string that the driver cannot read stays its ValueError.
+    """
     try:
         yield
+    except asyncpg.ClientConfigurationError:
+        raise
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise translate(error) from error
 

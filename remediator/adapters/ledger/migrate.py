@@ -16,13 +16,13 @@ from pathlib import Path
 
 import asyncpg
 
+from remediator.adapters.ledger.connect import CONNECT_SECONDS, Plain, connect
 from remediator.adapters.ledger.errors import translated
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.errors import ConfigError, InvariantBroken
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_CONNECT_SECONDS = 10.0
 _CLIENT_SECONDS = 900.0
 # Waiting for another replica's migration; then, for a lock that running transactions hold; then for the statement.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '120s'"
@@ -77,19 +77,17 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS) -> MigrationReport:
             warnings.append(str(message))
 
     with translated():
-        connection = await asyncpg.connect(
-            dsn, timeout=_CONNECT_SECONDS, command_timeout=_CLIENT_SECONDS, statement_cache_size=0
-        )
+        connection = await connect(dsn, name="migrate", command_seconds=_CLIENT_SECONDS)
         try:
             connection.add_log_listener(listen)
             applied = await _apply_all(connection, wanted)
             connection.remove_log_listener(listen)
         finally:
-            await connection.close(timeout=_CONNECT_SECONDS)
+            await connection.close(timeout=CONNECT_SECONDS)
     return MigrationReport(applied=applied, version=len(wanted), warnings=tuple(warnings))
 
 
-async def _apply_all(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequence[Migration]) -> tuple[int, ...]:
+async def _apply_all(connection: Plain, wanted: Sequence[Migration]) -> tuple[int, ...]:
     missing = _missing(wanted, await _recorded(connection))
     applied = []
     while missing:
@@ -110,7 +108,7 @@ async def _apply_all(connection: asyncpg.Connection[asyncpg.Record], wanted: Seq
     return tuple(applied)
 
 
-async def _recorded(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, tuple[str, str]]:
+async def _recorded(connection: Plain) -> dict[int, tuple[str, str]]:
     if not await connection.fetchval(QUERIES["migrations_exist"]):
         return {}
     rows = await connection.fetch(QUERIES["applied_migrations"])
@@ -133,7 +131,7 @@ def _missing(wanted: Sequence[Migration], recorded: dict[int, tuple[str, str]]) 
     return [migration for migration in wanted if migration.version not in recorded]
 
 
-async def _make_room(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _make_room(connection: Plain) -> None:
     try:
         if not await connection.fetchval(QUERIES["schema_exists"]):
             await connection.execute(QUERIES["create_schema"])
@@ -146,7 +144,7 @@ async def _make_room(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         ) from error
 
 
-async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
+async def _apply(connection: Plain, migration: Migration) -> None:
     await connection.execute(_LIMITS)
     try:
         await connection.execute(migration.sql)

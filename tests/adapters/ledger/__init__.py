@@ -1,0 +1,1 @@
+"""Tests of our own PostgreSQL and everything that speaks with it."""

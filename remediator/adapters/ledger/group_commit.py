@@ -1,0 +1,181 @@
+"""Group commit: callers that come together share one transaction, and each is answered after its COMMIT.
+
+A commit costs a flush of the disk whatever it holds. While one runs, the next batch gathers by itself, so batches grow
+with the load and an idle daemon adds no delay. Everything waiting is bounded, by count and by size; a caller that
+finds no room is told at once. One bad item cannot spoil the others: a batch that the database refuses for its data is
+halved until the bad ones stand alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from remediator.adapters.ledger.errors import LedgerReason, ledger_error
+from remediator.adapters.ledger.pool import Connection
+from remediator.model.errors import InvariantBroken, LedgerError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Write = Callable[[Connection, Sequence[T]], Awaitable[Sequence[R]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLimits:
+    """Bounds of a group commit: of one batch, of everything that waits (in items and bytes), and of a caller's wait."""
+
+    batch_items: int = 512
+    batch_bytes: int = 8 << 20
+    waiting_items: int = 4096
+    waiting_bytes: int = 64 << 20
+    seconds: float = 5.0
+    writers: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[T, R]):
+    item: T
+    size: int
+    answer: asyncio.Future[R]
+
+
+class GroupCommit(Generic[T, R]):
+    """Callers ``put``; whoever owns the task runs ``run``; ``close`` lets it drain and end."""
+
+    def __init__(
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[Connection]],
+        write: Write[T, R],
+        *,
+        size: Callable[[T], int],
+        limits: GroupLimits | None = None,
+    ) -> None:
+        """``begin`` opens a transaction; ``write`` stores items within it and returns one result for each, in order.
+
+        ``write`` may be called again with a part of the same items after the transaction was rolled back. ``size``
+        tells about how many bytes an item takes in memory.
+        """
+        self._begin = begin
+        self._write = write
+        self._size = size
+        self._limits = limits or GroupLimits()
+        self._waiting: deque[_Waiting[T, R]] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._open = True
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for a transaction."""
+        return len(self._waiting)
+
+    async def put(self, item: T) -> R:
+        """Store ``item`` and return its result after COMMIT.
+
+        Raises LedgerError: ``full`` at once when too much waits, ``closing``, ``timeout`` when the deadline passes
+        (the item may be stored all the same), or what the database said.
+        """
+        if not self._open:
+            raise ledger_error(LedgerReason.CLOSING, "the daemon is shutting down")
+        limits, size = self._limits, self._size(item)
+        if len(self._waiting) >= limits.waiting_items or self._bytes + size > limits.waiting_bytes:
+            raise ledger_error(LedgerReason.FULL, f"{len(self._waiting)} items ({self._bytes} bytes) wait to be stored")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+        self._waiting.append(_Waiting(item, size, answer))
+        self._bytes += size
+        self._wake.set()
+        # A timer of our own: asyncio.timeout would cost a tenth of the whole throughput.
+        timer = loop.call_later(limits.seconds, _time_out, answer, limits.seconds)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` ends when all that waits is stored."""
+        self._open = False
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Store what is put until ``close``. When it is cancelled or fails, everybody who waits is told."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._limits.writers):
+                    group.create_task(self._writer(), name=f"group-commit-{number}")
+        finally:
+            self._open = False
+            self._bytes = 0
+            _fail(self._waiting, ledger_error(LedgerReason.CLOSING, "the daemon ended before this was stored"))
+            self._waiting.clear()
+
+    async def _writer(self) -> None:
+        while True:
+            if batch := self._take():
+                await self._store(batch)
+            elif self._open:
+                self._wake.clear()
+                await self._wake.wait()
+            else:
+                return
+
+    def _take(self) -> list[_Waiting[T, R]]:
+        batch: list[_Waiting[T, R]] = []
+        size = 0
+        limits = self._limits
+        while self._waiting and len(batch) < limits.batch_items:
+            following = self._waiting[0]
+            if batch and size + following.size > limits.batch_bytes:
+                break
+            self._waiting.popleft()
+            self._bytes -= following.size
+            # Whoever gave up was not told that it is stored, and will send it again.
+            if not following.answer.done():
+                batch.append(following)
+                size += following.size
+        return batch
+
+    async def _store(self, batch: Sequence[_Waiting[T, R]]) -> None:
+        try:
+            results = await self._commit([waiting.item for waiting in batch])
+        except LedgerError as error:
+            if error.retryable or len(batch) == 1:
+                _fail(batch, error)
+                return
+        except BaseException:
+            _fail(batch, ledger_error(LedgerReason.CLOSING, "the daemon ended while this was stored"))
+            raise
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(result)
+            return
+        middle = len(batch) // 2
+        await self._store(batch[:middle])
+        await self._store(batch[middle:])
+
+    async def _commit(self, items: Sequence[T]) -> Sequence[R]:
+        async with self._begin() as connection:
+            results = await self._write(connection, items)
+            if len(results) != len(items):
+                raise InvariantBroken(f"{len(results)} results for {len(items)} items")
+        return results
+
+
+def _fail(batch: Iterable[_Waiting[T, R]], error: LedgerError) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            # One exception object for each: a shared one would gather the traceback of every caller.
+            copy = LedgerError(error.reason, error.message, retryable=error.retryable, retry_after=error.retry_after)
+            copy.__cause__ = error.__cause__
+            waiting.answer.set_exception(copy)
+
+
+def _time_out(answer: asyncio.Future[R], seconds: float) -> None:
+    if not answer.done():
+        answer.set_exception(ledger_error(LedgerReason.TIMEOUT, f"not stored within {seconds:g} s"))
