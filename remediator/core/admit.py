@@ -52,9 +52,10 @@ class Tally(Struct, kw_only=True):
         self.open_in_cluster += 1
         self.past[target.key] = (done, *self.past.get(target.key, ()))
         self.last_in_cluster = now
-        for scope in scopes(case.rule, target, case.policy):
-            window = self.windows.get(scope)
-            if window is not None:
+        # Rules may count the same thing under different limits: every window of that kind and key has one more.
+        counted = {(scope.kind, scope.key) for scope in scopes(case.rule, target, case.policy)}
+        for scope, window in self.windows.items():
+            if (scope.kind, scope.key) in counted:
                 self.windows[scope] = Window(count=window.count + 1, oldest_at=window.oldest_at or now)
 
 

@@ -19,7 +19,7 @@ from remediator.flow.evidence import capture
 from remediator.flow.parts import Parts
 from remediator.flow.words import action_entry, image_data
 from remediator.model.action import ActionState
-from remediator.model.decision import HoldReason, Refusal
+from remediator.model.decision import HoldReason
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError, PortError
 from remediator.model.plan import CaptureEvidence, Notify, PatchObject
@@ -152,7 +152,11 @@ class Execute:
             if live.marker == claim.action.id:
                 await self.doubt.found(claim)
                 return
-            refusal = self._look_once_more(claim, rule, live)
+            if live.fence >= claim.action.fence:
+                note = f"the object carries fence {live.fence}, ours is {claim.action.fence}: a later owner has written"
+                await self._refuse(claim, note, "overtaken")
+                return
+            refusal = recheck(claim.action, live.facts, rule, self.parts.policy)
             if refusal is not None:
                 await self._refuse(claim, refusal.message, refusal.reason.value)
                 return
@@ -215,9 +219,6 @@ class Execute:
             note = f"the object cannot be read: {error}"
             await self._refuse(claim, note, error.reason)
             return None
-
-    def _look_once_more(self, claim: Claim, rule: Rule, live: LiveObject) -> Refusal | None:
-        return recheck(claim.action, live.facts, rule, self.parts.policy)
 
     async def _renew(self, claim: Claim) -> bool:
         action = claim.action

@@ -1,0 +1,224 @@
+"""Admission of a batch: each candidate sees those before it, and every limit holds inside the batch too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from remediator.actions.catalogue import draft
+from remediator.core.admit import Law, admit, needed_scopes, outcome
+from remediator.model.case import AdmissionBatch, Assessed, Ruling, Window
+from remediator.model.decision import Act, Hold, HoldReason
+from remediator.model.incident import Cause, Incident, IncidentState
+from remediator.model.policy import Policy
+from remediator.model.rule import Limits, Mode, RateLimit, Rule, Rung, Severity
+from remediator.model.target import Target
+from tests.core import given as g
+
+WIDE = Policy(
+    spacing_s=0,
+    open_per_namespace=1000,
+    open_per_cluster=1000,
+    cluster_burst=RateLimit(count=1000, window_s=600),
+    cluster_hourly=RateLimit(count=1000, window_s=3600),
+)
+
+
+def rule(**changes: Any) -> Rule:
+    """Return an enforcing rule that restarts at once."""
+    return g.rule(**{"ladder": (Rung(action="restart", parameters={}),), "evidence": False, **changes})
+
+
+def item(number: int, name: str = "backstage", rule_name: str = "service-unavailable", **changes: Any) -> Assessed:
+    """Return an assessed candidate for the Deployment of that name."""
+    target = structs.replace(g.BACKSTAGE, name=name, uid=f"uid-{name}")
+    candidate = g.candidate(id=number, rule=rule_name, fingerprint=f"{number:016x}", **changes)
+    return Assessed(candidate=candidate, facts=g.facts(g.workload(target)))
+
+
+def law(*rules: Rule, policy: Policy = WIDE) -> Law:
+    """Return the law of these rules."""
+    by_name = {one.name: one for one in rules}
+    return Law(rules=by_name.get, draft=draft, policy=policy)
+
+
+def batch(*items: Assessed, under: Law, **changes: Any) -> AdmissionBatch:
+    """Return a batch in which all alerts fire and nothing was done before."""
+    scopes = needed_scopes(items, under.rules, under.policy)
+    base = AdmissionBatch(
+        now=g.NOW,
+        items=items,
+        incidents={},
+        past={},
+        windows=dict.fromkeys(scopes, Window(count=0)),
+        open_by_namespace={},
+        open_in_cluster=0,
+        last_in_cluster=None,
+        firing={one.candidate.id: True for one in items},
+    )
+    return structs.replace(base, **changes)
+
+
+def reasons(ruling: Ruling) -> set[HoldReason]:
+    """Return why a ruling holds; nothing if it acts."""
+    return {refusal.reason for refusal in ruling.decision.refusals} if isinstance(ruling.decision, Hold) else set()
+
+
+def incident(rule_name: str = "service-unavailable", state: IncidentState = IncidentState.OPEN) -> Incident:
+    """Return an open incident of backstage."""
+    return Incident(
+        id=7,
+        target_key=g.BACKSTAGE.key,
+        target=g.BACKSTAGE,
+        severity=Severity.P1,
+        state=state,
+        rule=rule_name,
+        title="BackstageDown",
+        opened_at=g.ago(60),
+    )
+
+
+def test_a_candidate_that_nothing_stands_against_acts() -> None:
+    """The plain case."""
+    under = law(rule())
+    (ruling,) = admit(batch(item(1), under=under), under)
+    assert isinstance(ruling.decision, Act)
+    assert outcome(ruling.decision) == "act"
+
+
+def test_three_pods_of_one_workload_make_one_action() -> None:
+    """Other alerts of the same rule and target join the incident that the first one opens."""
+    under = law(rule())
+    rulings = admit(batch(item(1), item(2), item(3), under=under), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["act", "hold", "hold"]
+    assert reasons(rulings[1]) == {HoldReason.IN_PROGRESS}
+
+
+def test_two_rules_for_one_target_make_one_action_and_the_higher_priority_wins() -> None:
+    """The loser is told that the target is busy, and asked again later."""
+    under = law(rule(), rule(name="other", priority=5))
+    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under), under)
+    assert [ruling.assessed.candidate.id for ruling in rulings] == [2, 1]
+    assert [outcome(ruling.decision) for ruling in rulings] == ["act", "hold"]
+    assert HoldReason.TARGET_BUSY in reasons(rulings[1])
+
+
+def test_the_more_severe_goes_first() -> None:
+    """A P1 that came later is decided before a P3."""
+    under = law(rule(severity=Severity.P3), rule(name="urgent", severity=Severity.P1))
+    rulings = admit(batch(item(1), item(2, "other", rule_name="urgent"), under=under), under)
+    assert [ruling.assessed.candidate.id for ruling in rulings] == [2, 1]
+
+
+def test_a_candidate_without_its_rule_is_held() -> None:
+    """The rule was taken away between match and admit."""
+    under = law()
+    (ruling,) = admit(batch(item(1), under=under), under)
+    assert reasons(ruling) == {HoldReason.RULE_GONE}
+    assert ruling.rule is None
+
+
+def test_an_alert_that_is_over_is_held() -> None:
+    """And so is one of which nothing is known."""
+    under = law(rule())
+    for firing in ({1: False}, {}):
+        (ruling,) = admit(batch(item(1), under=under, firing=firing), under)
+        assert reasons(ruling) == {HoldReason.NOT_FIRING}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [(IncidentState.OPEN, HoldReason.IN_PROGRESS), (IncidentState.ESCALATED, HoldReason.LADDER_SPENT)],
+)
+def test_an_alert_joins_the_open_incident_of_its_rule(state: IncidentState, reason: HoldReason) -> None:
+    """A second ladder is not begun beside the first, nor after people were called."""
+    under = law(rule())
+    (ruling,) = admit(batch(item(1), under=under, incidents={g.BACKSTAGE.key: incident(state=state)}), under)
+    assert reasons(ruling) == {reason}
+
+
+def test_another_rule_may_act_in_an_open_incident() -> None:
+    """The incident is the target's; the first rule may only be observing."""
+    under = law(rule())
+    open_one = incident(rule_name="watching")
+    (ruling,) = admit(batch(item(1), under=under, incidents={g.BACKSTAGE.key: open_one}), under)
+    assert isinstance(ruling.decision, Act)
+    assert ruling.assessed.incident == open_one
+
+
+def test_the_candidate_that_drives_an_incident_goes_on() -> None:
+    """A held candidate that opened the incident, and the next rung, are not stopped by their own incident."""
+    under = law(rule())
+    driving = structs.replace(item(1, incident=7, tries=1), incident=incident())
+    next_rung = structs.replace(item(2, cause=Cause.NEXT_RUNG, incident=7), incident=incident())
+    for one in (driving, next_rung):
+        (ruling,) = admit(batch(one, under=under), under)
+        assert isinstance(ruling.decision, Act)
+
+
+def test_a_rung_above_the_ladder_is_held() -> None:
+    """The ladder may have been shortened meanwhile."""
+    under = law(rule())
+    (ruling,) = admit(batch(item(1, rung=3, cause=Cause.NEXT_RUNG), under=under), under)
+    assert reasons(ruling) == {HoldReason.LADDER_SPENT}
+
+
+def test_an_observed_decision_is_not_counted() -> None:
+    """A rule that only observes takes nothing from the limits of those that act."""
+    watching = rule(mode=Mode.OBSERVE, severity=Severity.P1)
+    acting = rule(name="acting", severity=Severity.P2)
+    under = law(watching, acting)
+    rulings = admit(batch(item(1), item(2, rule_name="acting"), under=under), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["observe", "act"]
+
+
+def test_what_asks_and_what_is_approved() -> None:
+    """Mode ask waits for a person; with the approval it acts."""
+    under = law(rule(mode=Mode.ASK))
+    (asked,) = admit(batch(item(1), under=under), under)
+    (approved,) = admit(batch(item(1, cause=Cause.APPROVED, approved_by="ada"), under=under), under)
+    assert outcome(asked.decision) == "ask"
+    assert isinstance(approved.decision, Act)
+
+
+def test_a_looser_rule_does_not_empty_a_tighter_ones_window() -> None:
+    """Two rules count one target under different limits: an admission is one more in both windows."""
+    loose = rule(name="loose", severity=Severity.P1, limits=Limits(per_namespace=RateLimit(count=9, window_s=3600)))
+    tight = rule(name="tight", severity=Severity.P2, limits=Limits(per_namespace=RateLimit(count=1, window_s=3600)))
+    under = law(loose, tight)
+    rulings = admit(batch(item(1, "one", "loose"), item(2, "two", "tight"), under=under), under)
+    assert HoldReason.LIMIT_NAMESPACE in reasons(rulings[1])
+
+
+@given(
+    names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20),
+    limit=st.integers(1, 5),
+    busy=st.integers(1, 5),
+)
+def test_no_limit_is_exceeded_inside_a_batch(names: list[str], limit: int, busy: int) -> None:
+    """However many candidates come at once: limits, concurrency and one action a target hold."""
+    policy = structs.replace(WIDE, cluster_burst=RateLimit(count=limit, window_s=600), open_per_cluster=busy)
+    under = law(rule(), policy=policy)
+    items = tuple(item(number, name) for number, name in enumerate(names, 1))
+    acts = [ruling for ruling in admit(batch(*items, under=under), under) if isinstance(ruling.decision, Act)]
+    targets = [target_of(ruling) for ruling in acts]
+    assert len(acts) == min(limit, busy, len(set(names)))
+    assert len(targets) == len(set(targets))
+
+
+def test_spacing_holds_inside_a_batch() -> None:
+    """Two actions of one batch would come at once; the second waits."""
+    under = law(rule(), policy=structs.replace(WIDE, spacing_s=10))
+    rulings = admit(batch(item(1, "one"), item(2, "two"), under=under), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["act", "hold"]
+    assert reasons(rulings[1]) == {HoldReason.SPACING}
+
+
+def target_of(ruling: Ruling) -> Target:
+    """Return the target of a ruling that acts."""
+    assert isinstance(ruling.decision, Act)
+    return ruling.decision.plan.target
