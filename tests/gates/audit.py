@@ -78,7 +78,7 @@ def _last_lines(text: str) -> str:
 
 
 def judge(report: Report) -> tuple[int, list[str]]:
-    """The exit code and what to print. A package that the service does not know counts as not audited, never as safe."""
+    """The exit code and what to print. A package that the service does not know counts as not audited, not as safe."""
     bad = [package for package in report.dependencies if package.vulns]
     unknown = [package.name for package in report.dependencies if package.skip_reason]
     lines = [f"VULNERABLE {package.name} {package.version}: {', '.join(package.advisories())}" for package in bad]
