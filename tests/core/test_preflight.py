@@ -1,0 +1,117 @@
+"""The last look before the write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from remediator.core.preflight import recheck
+from remediator.model.action import Action
+from remediator.model.decision import HoldReason
+from remediator.model.facts import Facts
+from remediator.model.policy import Policy
+from remediator.model.rule import Mode, Rule, TargetSpec
+from remediator.model.target import Kind
+from tests.core.given import BACKSTAGE, action, after, facts, look_plan, rule, scale_plan, workload
+
+
+@pytest.mark.parametrize("plan", [None, scale_plan(), look_plan()])
+def test_what_is_as_it_was_goes_ahead(plan: Any) -> None:
+    """Nothing is refused on an unchanged object."""
+    assert recheck(action(plan), facts(), rule(), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("live", "reason", "words"),
+    [
+        (facts(workload(structs.replace(BACKSTAGE, uid="uid-2"))), HoldReason.TARGET_NOT_FOUND, "uid uid-2, was uid-1"),
+        (facts(workload(structs.replace(BACKSTAGE, uid=""))), HoldReason.TARGET_NOT_FOUND, "uid unknown, was uid-1"),
+        (facts(workload(structs.replace(BACKSTAGE, name="other"))), HoldReason.TARGET_NOT_FOUND, "not the object"),
+        (facts(workload(annotations={"remediator.io/opt-out": "true"})), HoldReason.OPTED_OUT, "annotation"),
+        (facts(workload(ready=1)), HoldReason.MIN_HEALTHY, "1 of 3 pods"),
+        (facts(workload(current=4)), HoldReason.ROLLOUT_IN_PROGRESS, "rolling out"),
+        (facts(workload(paused=True)), HoldReason.CANNOT_PLAN, "was paused"),
+        (facts(workload(deleting=True)), HoldReason.CANNOT_PLAN, "is being deleted"),
+        (facts(workload(replicas=0)), HoldReason.CANNOT_PLAN, "switched off"),
+        (facts(workload=None, problem="cluster_unreachable"), HoldReason.CLUSTER_UNREACHABLE, "could not be read"),
+        (facts(problem="target_not_found"), HoldReason.TARGET_NOT_FOUND, "not in the cluster"),
+    ],
+)
+def test_a_restart_is_refused_on_what_the_object_is_now(live: Facts, reason: HoldReason, words: str) -> None:
+    """Whatever was decided some seconds ago."""
+    refusal = recheck(action(), live, rule(), Policy())
+    assert refusal is not None
+    assert refusal.reason is reason
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("by", "policy", "reason"),
+    [
+        (rule(mode=Mode.OBSERVE), Policy(), HoldReason.RULE_GONE),
+        (rule(), Policy(ceiling=Mode.OBSERVE), HoldReason.RULE_GONE),
+        (rule(), Policy(protected=("deployment/backstage/*",)), HoldReason.PROTECTED),
+        (
+            rule(target=TargetSpec(namespaces=("dev-portal",), kinds=(Kind.DEPLOYMENT,))),
+            Policy(),
+            HoldReason.TARGET_NOT_ALLOWED,
+        ),
+    ],
+)
+def test_an_operator_who_was_quicker_is_obeyed(by: Rule, policy: Policy, reason: HoldReason) -> None:
+    """A rule lowered or narrowed, or a target protected, after the admission and before the write."""
+    refusal = recheck(action(), facts(), by, policy)
+    assert refusal is not None
+    assert refusal.reason is reason
+
+
+def test_modes_that_were_admitted_so_go_ahead() -> None:
+    """A dry run of observe mode, and what a person approved in ask mode."""
+    assert recheck(action(mode=Mode.OBSERVE), facts(), rule(mode=Mode.OBSERVE), Policy()) is None
+    for admitted in (Mode.ASK, Mode.ENFORCE):
+        assert recheck(action(mode=admitted), facts(), rule(mode=Mode.ASK), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "words"),
+    [
+        (5, 6, None),
+        (6, 6, "already wants 6 pods, the plan was 6"),
+        (7, 6, "already wants 7 pods, the plan was 6"),
+        (2, 6, None),
+        (1, 6, "wants only 1 pods now, 6 would be too big a step"),
+        (1, 5, None),
+        (8, 16, None),
+        (7, 15, "too big a step"),
+    ],
+)
+def test_an_absolute_number_must_still_make_sense(now: int, wanted: int, words: str | None) -> None:
+    """Somebody scaled meanwhile: never down, never more than one step up."""
+    refusal = recheck(action(scale_plan(wanted)), facts(workload(replicas=now)), rule(), Policy())
+    assert (refusal is None) == (words is None)
+    if refusal is not None and words is not None:
+        assert refusal.reason is HoldReason.CANNOT_PLAN
+        assert words in refusal.message
+        assert refusal.numbers["replicas"] == now
+
+
+def test_adding_pods_goes_ahead_where_a_restart_would_not() -> None:
+    """Few ready pods, a rollout and a pause concern what makes pods end."""
+    sick = facts(workload(ready=0, updated=1, paused=True))
+    assert recheck(action(scale_plan()), sick, rule(), Policy()) is None
+
+
+def test_a_look_is_never_refused() -> None:
+    """It changes nothing, so nothing can be wrong with it."""
+    gone = facts(workload=None, problem="target_not_found")
+    looking: Action = action(look_plan())
+    assert recheck(looking, gone, rule(), Policy(ceiling=Mode.OBSERVE)) is None
+
+
+def test_refusals_that_pass_say_when() -> None:
+    """The time of the look is the time of the facts."""
+    refusal = recheck(action(), facts(workload(ready=1), read_at=after(7)), rule(), Policy())
+    assert refusal is not None
+    assert refusal.retry_at == after(67)
