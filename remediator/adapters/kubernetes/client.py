@@ -105,7 +105,7 @@ class KubeClient:
                 total=limits.total_s, connect=limits.connect_s, sock_connect=limits.connect_s
             ),
             # Nothing is unpacked here, so nothing can blow up here.
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            headers={"Accept": "application/json, */*", "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=False,
         )

@@ -10,89 +10,135 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 MARK = "[redacted]"
 _ROUNDS = 4
 _DEEPEST = 40
 
-_WORDS = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|account[-_.]?key|"
-    r"signing[-_.]?key|encryption[-_.]?key|credentials?|client[-_.]?secret|connection[-_.]?string|"
-    r"session(?:[-_.]?id)?|sid|auth|cookie|csrf|jwt|otp|signature|sig|salt|dsn"
+# A key whose value is a secret ends with one of these (DB_PASSWORD, spring.datasource.password, X-Api-Key); the short
+# ones count as whole words only.
+_SECRET_KEY = re.compile(
+    r"(?:pass(?:word|wd|phrase|code)?|secret|token|(?:api|access|private|account|signing|encryption|master)[-_.]?key|"
+    r"(?:key|certificate|authority)[-_.]data|credentials?|connection[-_.]?string|session[-_.]?id|cookie|authorization|authentication|signature|"
+    r"(?:^|[^a-z])(?:pwd|sid|sig|auth|otp|pin|salt|dsn|jwt|csrf|session))s?\Z"
 )
-# A key whose value is a secret: the word stands at its end (DB_PASSWORD, spring.datasource.password, X-Api-Key).
-_SECRET_KEY = re.compile(rf"(?i)(?:^|[-_.]|(?<=[a-z]))(?:{_WORDS})s?\Z")
 
-_VALUE = r'"(?:[^"\\\n]|\\.)*"?|\'(?:[^\'\\\n]|\\.)*\'?|[^\s"\',;&)}\]]+'
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # Key blocks: also where the end, or the beginning, was cut off.
+# Matched from the start of a word to its end and never given back (++), so that no text makes this slow.
+_KEY = re.compile(r"(?<![\w.-])(-{0,2}+[\w.-]++)(\\{0,3}[\"']?[ \t]{0,4}(?:=>|[:=])[ \t]{0,4}|[ \t]{1,4}(?=[^\s-]))")
+_VALUE = re.compile(
+    r"(\\+\"|\\+')[^\"'\n]*+[\"']?|(\")(?:[^\"\\\n]|\\.)*+\"?|(')(?:[^'\\\n]|\\.)*+'?|"
+    r"\[[^\]\n]*+\]?[^\s\"']*+|\{[^}\n]*+\}?[^\s\"']*+|[^\s\"']++"
+)
+
+# Each with letters that must be in the (lowered) text for it to be worth a look.
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    # Key blocks, also where the end or the beginning was cut off.
     (
+        ("-----begin",),
         re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}-----.*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", re.DOTALL),
         MARK,
     ),
-    (re.compile(r"(?m)^[^\n]*-----END [A-Z0-9 ]{0,40}-----"), MARK),
+    (("-----end",), re.compile(r"(?m)^.*?-----END [A-Z0-9 ]{0,40}-----"), MARK),
     # Headers whose whole line is the secret.
     (
+        ("authorization", "cookie", "x-api-key", "x-auth", "x-amz", "x-vault"),
         re.compile(
-            r"(?im)\b((?:proxy-)?authorization|(?:set-)?cookie|x-(?:api-key|auth-token|amz-security-token|vault-token))"
-            r"(\\?[\"']?\s*[:=]\s*)(?!\[redacted\])[^\n]+"
+            r"(?i)\b(authorization|cookie|x-(?:api-key|auth-token|amz-security-token|vault-token))"
+            r"(\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4})(?!\[redacted\])[^\s][^\n]*+"
         ),
         rf"\1\2{MARK}",
     ),
     (
-        re.compile(r"(?i)\b(bearer|basic|negotiate|digest|apikey)\s+(?!\[redacted\])[A-Za-z0-9+/=_.~:-]{4,}"),
+        ("bearer", "basic", "negotiate", "digest", "apikey"),
+        re.compile(r"(?i)\b(bearer|basic|negotiate|digest|apikey)[ \t]{1,4}[A-Za-z0-9+/=_.~:-]{4,}+"),
         rf"\1 {MARK}",
     ),
-    # userinfo of a URL or DSN, then what comes after its question mark.
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,20}://)(?!\[redacted\]@)[^\s/\"'<>]+@"), rf"\1{MARK}@"),
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s?\"'<>]{1,2048}\?)(?!\[redacted\])[^\s\"'<>]+"), rf"\1{MARK}"),
-    (re.compile(r"((?:^|\s|\")/[^\s?\"'<>]{0,2048}\?)(?!\[redacted\])[^\s\"'<>]+"), rf"\1{MARK}"),
-    # key=value, key: value, "key": "value", --key value.
+    # user and password in a URL or DSN, and what comes after a question mark.
     (
+        ("://",),
+        re.compile(r"://(?:[^\s/@:\"'<>]{0,256}+:[^\s\"'<>]{1,512}|[^\s/\"'<>]{1,512})@"),
+        f"://{MARK}@",
+    ),
+    (("?",), re.compile(r"(?<=[\w/.])\?(?!\[redacted\])[^\s\"'<>?]{3,}+"), f"?{MARK}"),
+    # An environment variable, written out.
+    (
+        ("value",),
         re.compile(
-            rf"(?i)((?<![A-Za-z0-9])[\w.-]{{0,64}}?(?:{_WORDS})s?\\?[\"']?\s{{0,4}}(?:[:=]|=>)\s{{0,4}})"
-            rf"(?!\\?[\"']?\[redacted\])({_VALUE})"
+            r"(?i)((?<!\w)name\\{0,3}[\"']?[:=]\s{0,4}\\{0,3}[\"']?[\w.-]{0,64}?(?:pass|pwd|secret|token|key|cred)[\w.-]{0,64}+"
+            r"\\{0,3}[\"']?,?\s{0,16}\\{0,3}[\"']?value\\{0,3}[\"']?[:=]\s{0,4}\\{0,3}[\"']?)(?!\[redacted\])[^\s\"'\\]++"
         ),
         rf"\1{MARK}",
     ),
-    (re.compile(rf"(?i)(--?[\w-]{{0,40}}?(?:{_WORDS})s?\s{{1,4}})(?!\[redacted\])(?!-)({_VALUE})"), rf"\1{MARK}"),
+    # SQL.
     (
-        re.compile(r"(?i)\b((?:identified|password)\s+(?:by|is)?\s{0,4})(?!\[redacted\])('[^'\n]*'|\"[^\"\n]*\")"),
-        rf"\1{MARK}",
+        ("identified", "password"),
+        re.compile(r"(?i)\b(identified[ \t]{1,4}by|password)([ \t]{1,4})('[^'\n]*+'?|\"[^\"\n]*+\"?)"),
+        rf"\1\2{MARK}",
     ),
     # Shapes that speak for themselves.
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,4}"), MARK),
-    (re.compile(r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{12,}\b"), MARK),
+    (("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{6,}+(?:\.[A-Za-z0-9_-]*+){0,4}"), MARK),
     (
+        ("akia", "asia", "agpa", "aida", "aroa", "anpa"),
+        re.compile(r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{12,}+\b"),
+        MARK,
+    ),
+    (
+        ("gh", "glpat", "xox", "sk-", "sk_", "pk_", "rk_", "npm_", "pypi-", "hvs.", "dop_v1", "aiza"),
         re.compile(
-            r"\b(?:gh[pousr]|github_pat|glpat|xox[abeoprs]|sk|pk|rk|npm|pypi|hvs|dop_v1|AIza)[-_][A-Za-z0-9_-]{8,}"
+            r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|[spr]k[-_]|npm_|pypi-|hvs\.|dop_v1_|AIza)[\w-]{8,}+"
         ),
         MARK,
     ),
-    (re.compile(r"\bAIza[A-Za-z0-9_-]{20,}"), MARK),
 )
 
-_TOKEN = re.compile(r"[A-Za-z0-9+/_=~-]{20,}")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9+/_=~-])[A-Za-z0-9+/_=~-]{20,}+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _LONG_HEX = 32
 _ENTROPY = 3.6
 _PIECES = re.compile(r"[/_=~+-]+")
 _LONG_PIECE = 16
+_CAPITALS = 0.25
+_DIGITS = 0.1
 
 
 def text(value: str) -> str:
-    """Return the text with every secret that can be recognised replaced by ``[redacted]``."""
+    """Return the text with every secret that can be recognised replaced by ``[redacted]``.
+
+    NUL goes too: PostgreSQL, where evidence is kept, takes none.
+    """
+    value = value.replace("\x00", "\ufffd")
     for _ in range(_ROUNDS):
         before = value
-        for pattern, replacement in _PATTERNS:
-            value = pattern.sub(replacement, value)
-        value = _TOKEN.sub(_judge, value)
+        lowered = value.lower()
+        for needed, pattern, replacement in _PATTERNS:
+            if any(letters in lowered for letters in needed):
+                value = pattern.sub(replacement, value)
+        value = _TOKEN.sub(_judge, _assignments(value))
         if value == before:
             break
     return value
+
+
+def _assignments(value: str) -> str:
+    """Redact in ``key=value``, ``key: value``, ``"key": "value"`` and ``--key value`` where the key tells."""
+    pieces = []
+    done = 0
+    for found in _KEY.finditer(value):
+        key, between = found.group(1), found.group(2)
+        if found.start() < done or (between.isspace() and not key.startswith("-")) or not is_secret_key(key):
+            continue
+        secret = _VALUE.match(value, found.end())
+        if secret is None or secret.group().strip("\\\"'") == MARK:
+            continue
+        quote = next((group for group in secret.groups() if group), "")
+        pieces += [value[done : found.end()], quote, MARK, quote]
+        done = secret.end()
+    return "".join([*pieces, value[done:]])
 
 
 def tree(value: Any, *, depth: int = 0) -> Any:
@@ -112,8 +158,13 @@ def tree(value: Any, *, depth: int = 0) -> Any:
 
 
 def is_secret_key(key: str) -> bool:
-    """Tell whether a key says that its value is a secret."""
-    return _SECRET_KEY.search(key) is not None
+    """Tell whether a key says that its value is a secret. Where its words join (userAuth) counts as a boundary."""
+    return _says_secret(key[-64:])
+
+
+@lru_cache(maxsize=4096)
+def _says_secret(key: str) -> bool:
+    return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None
 
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -139,12 +190,14 @@ def _judge(found: re.Match[str]) -> str:
 def _looks_random(token: str) -> bool:
     if any(len(piece) >= _LONG_HEX and _HEX.fullmatch(piece) for piece in _PIECES.split(token)):
         return True
-    # Names of pods, paths and classes are words between separators; a key is one long run of mixed characters.
+    # Names of pods, paths and classes are words: between separators, or with a capital now and then. A key is one long
+    # run of mixed characters.
     longest = max(_PIECES.split(token), key=len)
-    mixed = sum(1 for test in (str.islower, str.isupper, str.isdigit) if any(map(test, token)))
-    if mixed < 3 and len(longest) < _LONG_HEX:  # noqa: PLR2004 - lower, upper and digits
-        return False
-    return (len(longest) >= _LONG_PIECE or len(token) >= _LONG_HEX) and mixed >= 2 and _entropy(token) >= _ENTROPY  # noqa: PLR2004
+    uppers, digits = sum(map(str.isupper, token)), sum(map(str.isdigit, token))
+    mixed = (uppers > 0) + (digits > 0) + any(map(str.islower, token))
+    wordlike = (uppers + digits) / len(token) < (_CAPITALS if uppers else _DIGITS)
+    long_enough = len(longest) >= (_LONG_PIECE if mixed == 3 else _LONG_HEX)  # noqa: PLR2004 - lower, upper and digits
+    return long_enough and mixed > 1 and not wordlike and _entropy(token) >= _ENTROPY
 
 
 def _entropy(token: str) -> float:
