@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, open_pools
 from tests.database_server import BLANK, DatabaseServer
 
 _numbers = itertools.count(1)
@@ -36,3 +37,16 @@ def blank_database(postgres_server: DatabaseServer) -> Iterator[str]:
     name = f"blank_{next(_numbers)}"
     yield postgres_server.create(name, BLANK)
     postgres_server.drop(name)
+
+
+@pytest.fixture
+async def pools(database: str) -> AsyncIterator[LedgerPools]:
+    """All pools on a fresh, migrated database."""
+    async with open_pools(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pool(pools: LedgerPools) -> LedgerPool:
+    """The pool of the stages on a fresh, migrated database."""
+    return pools.stages

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,13 +29,29 @@ BLANK = "template0"
 class DatabaseServer:
     """The other end, used by fixtures: starts the process and speaks with it."""
 
-    def __init__(self, data_dir: Path, *, migrated: bool = True) -> None:
-        """Start the process and wait until its server is up (60 s at most, its own limit)."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        migrated: bool = True,
+        user: int | None = None,
+        program: Sequence[str] = (sys.executable,),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the process and wait until its server is up (60 s at most, its own limit).
+
+        ``user``: the user and group id to run as. ``program``: what runs Python in its own way.
+        """
+        words = ["-m", "tests.database_server", str(data_dir), *(["migrated"] if migrated else [])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.database_server", str(data_dir), *(["migrated"] if migrated else [])],
+            [*program, *words],
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
             cwd=Path(__file__).parent.parent,
         )
         first = self._read()
@@ -52,13 +70,14 @@ class DatabaseServer:
 
     def close(self) -> None:
         """End the server and the process, and check that both ended well."""
-        if self.process.poll() is None:
-            self.process.communicate(timeout=30)
-            assert self.process.returncode == 0
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
+        alive = self.process.poll() is None
+        self.process.communicate(timeout=30)
+        assert not alive or self.process.returncode == 0
+
+    def kill(self) -> None:
+        """Kill the process as the kernel would, and nothing of its own doing after it."""
+        self.process.kill()
+        self.process.communicate(timeout=30)
 
     def __enter__(self) -> Self:
         return self

@@ -119,6 +119,9 @@ async def start(places: Places, cluster: Cluster, *, seconds: float) -> Embedded
     socket_dir = places.socket_dir()
     if cluster.identity.kind == "drop":
         os.chown(socket_dir, cluster.identity.uid, cluster.identity.gid)
+    # The socket has a lock file with a process number too, believed as blindly; whoever held it has been retired.
+    for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+        (socket_dir / name).unlink(missing_ok=True)
     places.trim_log()
     try:
         async with asyncio.timeout(seconds):
