@@ -1,0 +1,1 @@
+"""Foreign shape to signals: what other systems send, checked and turned into the project's own nouns."""
