@@ -41,6 +41,7 @@ class Tally(Struct, kw_only=True):
         target = case.plan.target
         done = PastAction(
             number=0,
+            incident=case.candidate.incident,
             action=case.plan.action,
             rule=case.rule.name,
             target_key=target.key,

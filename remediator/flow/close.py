@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from remediator.core.severity import escalate_after
+from remediator.core.severity import escalate_after, respond_within
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.verify import read_facts
@@ -77,7 +77,9 @@ class Close:
 
     async def _watch_the_clock(self, item: DueIncident) -> None:
         incident = item.incident
-        allowed = escalate_after(incident.severity)
+        # While the machine is at work it has the time in which a person would have had to respond.
+        idle, busy = escalate_after(incident.severity), respond_within(incident.severity)
+        allowed = max(idle, busy) if item.moving else idle
         open_for = (item.now - incident.opened_at).total_seconds()
         if incident.state is not IncidentState.OPEN or open_for < allowed:
             return

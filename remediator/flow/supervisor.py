@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from remediator.flow.lane import Lane
+from remediator.flow.pipeline import Pipeline
 from remediator.ports.clock import Clock
 from remediator.ports.observer import Observer, StageEvent
 
@@ -31,14 +33,15 @@ class Background:
 
 @dataclass(slots=True, kw_only=True)
 class Supervisor:
-    """Runs lanes and background tasks until ``stop`` is set; ``drain_s`` bounds the end."""
+    """Runs the pipeline and background tasks until ``stop`` is set; ``drain_s`` bounds the end, in seconds."""
 
-    lanes: Sequence[Lane]
+    pipeline: Callable[[], AbstractAsyncContextManager[Pipeline]]
     background: Sequence[Background]
     clock: Clock
     observer: Observer
     drain_s: float
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    lanes: tuple[Lane, ...] = ()
 
     async def run(self) -> None:
         """Return after a stop was asked for and everything has ended; raise what killed a task."""
@@ -46,7 +49,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as around:
                 for task in self.background:
                     around.create_task(_never_ends(task), name=task.name)
-                await self._run_lanes()
+                await self._work()
                 _end_group()
         except* Stopped:
             self.observer.tell(StageEvent(stage="supervisor", outcome="stopped"))
@@ -56,18 +59,19 @@ class Supervisor:
         now = self.clock.monotonic()
         return tuple(lane.stage.value for lane in self.lanes if now - lane.beat > longer_than_s)
 
-    async def _run_lanes(self) -> None:
-        async with asyncio.TaskGroup() as working:
-            tasks = [working.create_task(lane.run(), name=f"lane-{lane.stage}") for lane in self.lanes]
-            await self.stop.wait()
-            for lane in self.lanes:
-                lane.stop()
-            _, left = await asyncio.wait(tasks, timeout=self.drain_s)
-            for task in left:
-                task.cancel()
-            if left:
-                names = sorted(task.get_name() for task in left)
-                self.observer.tell(StageEvent(stage="supervisor", outcome="cut_off", fields={"tasks": names}))
+    async def _work(self) -> None:
+        try:
+            async with asyncio.timeout(None) as patience, self.pipeline() as line:
+                self.lanes = line.lanes
+                async with asyncio.TaskGroup() as working:
+                    for lane in line.lanes:
+                        working.create_task(lane.run(), name=f"lane-{lane.stage}")
+                    await self.stop.wait()
+                    patience.reschedule(asyncio.get_running_loop().time() + self.drain_s)
+                    for lane in line.lanes:
+                        lane.stop()
+        except TimeoutError:
+            self.observer.tell(StageEvent(stage="supervisor", outcome="cut_off", fields={"after_s": self.drain_s}))
 
 
 def _end_group() -> NoReturn:

@@ -113,6 +113,7 @@ def past_action(row: Row) -> PastAction:
     """Return what a guard needs of an earlier action."""
     return PastAction(
         number=row["number"],
+        incident=row["incident"],
         action=row["action"],
         rule=row["rule"],
         target_key=row["target_key"],

@@ -1,7 +1,7 @@
 """Bells of other replicas: NOTIFY says which stage has work.
 
-A connection of its own listens. Behind a pooler in transaction mode nothing can listen; then, and whenever the connection
-is lost, the stages' polls do the work alone, a little later.
+A connection of its own listens. Behind a pooler in transaction mode nothing can listen; then, and whenever the
+connection is lost, the stages' polls do the work alone, a little later.
 """
 
 from __future__ import annotations

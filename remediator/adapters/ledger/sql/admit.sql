@@ -47,7 +47,7 @@ WHERE (state <> 'resolved' AND target_key = ANY ($1::text[])) OR id = ANY ($2::b
 
 -- name: past_actions
 -- The changing actions of the last day on these targets, newest first, at most 50 each.
-SELECT past.number, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
+SELECT past.number, past.incident, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
 FROM unnest($1::text[]) AS wanted (target_key)
 CROSS JOIN LATERAL (
     SELECT *
