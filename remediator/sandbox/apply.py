@@ -59,7 +59,12 @@ def apply_patch(store: Store, owners: Owners, resource: Resource, call: Call, ta
     check_unmoved(merged, current)
     stored = writing.change(store, resource, merged, part="main", dry_run=dry_run)
     if not dry_run:
-        owners.put(stored, {**owned, (manager, APPLY): wanted})
+        now_owned = {**owned, (manager, APPLY): wanted}
+        unchanged = stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
+        if unchanged and now_owned != owners.of(name, current):
+            # Ownership is part of the object: to share a field is a change of its own.
+            stored = store.touch(resource.storage, target.namespace, target.name)
+        owners.put(stored, now_owned)
     return Answer(views.from_storage(resource, stored), warnings=warnings)
 
 
@@ -92,7 +97,7 @@ def _check_conflicts(
     if found and not force:
         causes = [
             Cause("FieldManagerConflict", f'conflict with "{who}" using {resource.group_version}', path_text(path))
-            for who, path in found
+            for who, path in sorted(found, key=lambda item: (item[0], path_text(item[1])))
         ]
         word = "conflict" if len(causes) == 1 else "conflicts"
         text = "; ".join(f"{cause.message}: {cause.field}" for cause in causes)

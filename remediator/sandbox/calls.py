@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from remediator.sandbox.resources import Catalogue, Json, Resource
 from remediator.sandbox.status import ApiError, Cause, TextError, bad_request, invalid_options, no_such_resource
 
 _TRUE = {"true", "True", "1", "t", "T", "TRUE"}
+_DURATION = re.compile(r"^([0-9]+(\.[0-9]*)?(ns|us|ms|s|m|h))+$")
 _MIN_RESOURCE_SEGMENTS = 2
 _WORDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
 
@@ -77,6 +79,13 @@ class Call:
             return int(text)
         except ValueError:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+    def check_timeout(self) -> None:
+        """Refuse (ApiError 400) a timeout that is no duration; this server is quicker than any."""
+        text = self.query.get("timeout")
+        if text and not _DURATION.match(text):
+            message = f'invalid timeout specified in the request URL - time: invalid duration "{text}"'
+            raise bad_request(message)
 
     @property
     def dry_run(self) -> bool:

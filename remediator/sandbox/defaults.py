@@ -28,6 +28,7 @@ from remediator.sandbox.resources import (
 )
 
 DEFAULT_STORAGE_CLASS = "standard"
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
@@ -44,6 +45,14 @@ def prepare_create(resource: GroupResource, obj: Json) -> None:
     prepare = _BIRTH.get(resource)
     if prepare is not None:
         prepare(obj)
+
+
+def follow_change(resource: GroupResource, obj: Json, old: Json) -> None:
+    """Do what happens at a change: a DaemonSet counts the generations of its template, in an annotation."""
+    if resource == DAEMON_SETS and obj["spec"]["template"] != old["spec"]["template"]:
+        annotations = dict(obj["metadata"].get("annotations") or {})
+        annotations[_TEMPLATE_GENERATION] = str(int(annotations.get(_TEMPLATE_GENERATION, "0")) + 1)
+        obj["metadata"]["annotations"] = annotations
 
 
 def _setdefaults(target: Json, **values: Any) -> None:
@@ -135,11 +144,6 @@ def _daemon_set(obj: Json) -> None:
 def _pod(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     _pod_spec(spec)
-    _setdefaults(spec, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority", priority=0)
-    for container in spec.get("containers") or ():
-        resources = container["resources"]
-        for name, value in (resources.get("limits") or {}).items():
-            resources.setdefault("requests", {}).setdefault(name, value)
 
 
 def _service(obj: Json) -> None:
@@ -179,8 +183,7 @@ def _claim(obj: Json) -> None:
 
 
 def _event(obj: Json) -> None:
-    component = (obj.get("source") or {}).get("component", "")
-    _setdefaults(obj, source={}, reportingComponent=component, reportingInstance="")
+    _setdefaults(obj, source={}, reportingComponent="", reportingInstance="")
     for key in ("eventTime", "firstTimestamp", "lastTimestamp"):
         obj.setdefault(key, None)
 
@@ -208,6 +211,12 @@ _DEFAULTS: dict[GroupResource, Callable[[Json], None]] = {
 
 
 def _born_pod(obj: Json) -> None:
+    spec = obj["spec"]
+    _setdefaults(spec, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority", priority=0)
+    for container in spec.get("containers") or ():
+        resources = container["resources"]
+        for name, value in (resources.get("limits") or {}).items():
+            resources.setdefault("requests", {}).setdefault(name, value)
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
 
 
@@ -230,6 +239,7 @@ def _born_replicated(obj: Json) -> None:
 
 
 def _born_daemon_set(obj: Json) -> None:
+    obj["metadata"].setdefault("annotations", {})[_TEMPLATE_GENERATION] = "1"
     obj["status"] = dict.fromkeys(
         ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
     )

@@ -129,6 +129,7 @@ def _subresources(item: Resource) -> Iterable[tuple[str, str, str, str, tuple[st
     if item.plural == "pods":
         yield "eviction", "policy", "v1", "Eviction", ("create",)
         yield "log", "", "", "Pod", ("get",)
+        yield "resize", "", "", "Pod", ("patch",)
     if item.plural == "serviceaccounts":
         yield "token", "authentication.k8s.io", "v1", "TokenRequest", ("create",)
     if item.scale:

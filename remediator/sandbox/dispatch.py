@@ -37,6 +37,7 @@ class Dispatcher:
         store.listen(self._owners.forget)
         self._special: dict[tuple[str, str], tuple[str, _Special]] = {
             ("pods", "log"): ("GET", self._log),
+            ("pods", "resize"): ("PATCH", lambda *place: patching.resize(store, *place)),
             ("pods", "eviction"): ("POST", lambda *place: evicting.evict(store, *place)),
             ("serviceaccounts", "token"): ("POST", lambda _, call, target: self._reviews.new_token(call, target)),
         }
@@ -48,6 +49,7 @@ class Dispatcher:
             self.authorizer.check_path(call.user, call.path, call.method)
             return self._discovery.answer(call)
         self._authorize(call, target)
+        call.check_timeout()
         if (target.group, target.plural) in REVIEWS:
             if call.method != "POST":
                 raise method_not_allowed()

@@ -41,7 +41,7 @@ def evict(store: Store, resource: Resource, call: Call, target: Target) -> Answe
         resource_version=preconditions.get("resourceVersion"),
         dry_run=call.dry_run or options.get("dryRun") == ["All"],
     )
-    if pod["status"].get("phase") not in _FINISHED and "deletionTimestamp" not in pod["metadata"]:
+    if _status(pod).get("phase") not in _FINISHED and "deletionTimestamp" not in pod["metadata"]:
         _spend_budget(store, pod, dry_run=how.dry_run)
     _mark_and_delete(store, resource, target, pod, how)
     return Answer(_DONE, 201)
@@ -90,8 +90,12 @@ def _refuse(message: str, retry_after: int | None = None) -> None:
     raise ApiError(429, _REFUSED, "TooManyRequests", details)
 
 
+def _status(pod: Json) -> Json:
+    return pod.get("status") or {}
+
+
 def _is_ready(pod: Json) -> bool:
-    conditions = pod["status"].get("conditions") or ()
+    conditions = _status(pod).get("conditions") or ()
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
@@ -106,7 +110,7 @@ def _mark_and_delete(store: Store, resource: Resource, target: Target, pod: Json
             "reason": "EvictionByEvictionAPI",
             "message": "Eviction API: evicting",
         }
-        others = [item for item in pod["status"].get("conditions") or () if item["type"] != "DisruptionTarget"]
-        status = changed(pod["status"], ("conditions",), [*others, condition])
+        others = [item for item in _status(pod).get("conditions") or () if item["type"] != "DisruptionTarget"]
+        status = changed(_status(pod), ("conditions",), [*others, condition])
         store.update_status(PODS, target.namespace, target.name, status)
     writing.remove(store, resource, target, how)

@@ -13,11 +13,13 @@ from remediator.sandbox.resources import Json, Resource
 from remediator.sandbox.status import (
     ApiError,
     bad_request,
+    invalid,
     not_found,
     unprocessable_patch,
     unsupported_media,
 )
 from remediator.sandbox.store import Store
+from remediator.sandbox.validation.pods import resize as resize_faults
 from remediator.sandbox.writing import change
 
 MERGE = "application/merge-patch+json"
@@ -42,6 +44,28 @@ def patch(store: Store, resource: Resource, call: Call, target: Target) -> Answe
     part = "status" if target.subresource == "status" else "main"
     stored = change(store, resource, obj, part="status" if part == "status" else "main", dry_run=dry_run)
     return Answer(views.from_storage(resource, stored), warnings=warnings)
+
+
+def resize(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
+    """Answer a PATCH of a pod's resize subresource: resources of its containers change, all else is left out."""
+    dry_run = call.dry_run
+    check_media(call, resource)
+    document = read_patch(call)
+    current = store.find(resource.storage, target.namespace, target.name)
+    if current is None:
+        raise not_found(resource, target.name)
+    wanted, warnings = patched(call, resource, schema.type_name(resource), current, document)
+    check_unmoved(wanted, current)
+    by_name = {item["name"]: item.get("resources") or {} for item in wanted["spec"]["containers"]}
+    containers = [
+        {**item, "resources": by_name.get(item["name"], item.get("resources") or {})}
+        for item in current["spec"]["containers"]
+    ]
+    resized = {**current, "spec": {**current["spec"], "containers": containers}}
+    causes = resize_faults(resized, current)
+    if causes:
+        raise invalid(resource, target.name, causes)
+    return Answer(store.update(resource.storage, resized, dry_run=dry_run), warnings=warnings)
 
 
 def check_media(call: Call, resource: Resource) -> None:

@@ -110,8 +110,8 @@ def _container(pod: Json, wanted: str) -> str:
 
 def _check_started(pod: Json, container: str, *, previous: bool) -> None:
     statuses = [
-        *(pod["status"].get("containerStatuses") or ()),
-        *(pod["status"].get("initContainerStatuses") or ()),
+        *((pod.get("status") or {}).get("containerStatuses") or ()),
+        *((pod.get("status") or {}).get("initContainerStatuses") or ()),
     ]
     status = next((item for item in statuses if item["name"] == container), None)
     name = pod["metadata"]["name"]

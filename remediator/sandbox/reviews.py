@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+
 from remediator.sandbox.auth import MASTERS, SELF_RULES, Attributes, Authorizer, Tokens, service_account
 from remediator.sandbox.calls import Answer, Call, Target, User
 from remediator.sandbox.clock import timestamp
@@ -101,7 +103,8 @@ class Reviews:
         if user is None:
             return {"user": {}, "error": "invalid bearer token"}
         if AUDIENCE not in audiences:
-            text = f'token audiences ["{AUDIENCE}"] is invalid for the target audiences {audiences}'
+            given = msgspec.json.encode(audiences).decode()
+            text = f'token audiences ["{AUDIENCE}"] is invalid for the target audiences {given}'
             return {"user": {}, "error": f"[invalid bearer token, {text}]"}
         return {"authenticated": True, "user": _user_info(user), "audiences": [AUDIENCE]}
 

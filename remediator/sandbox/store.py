@@ -150,8 +150,15 @@ class Store:
         if dry_run:
             return merged
         if is_finished(merged):
-            return self._commit("DELETED", resource, merged, current)
+            # Whoever takes off the last finalizer sees the object as it was, not the version of its end.
+            self._commit("DELETED", resource, merged, current)
+            return merged
         return self._commit("MODIFIED", resource, merged, current)
+
+    def touch(self, resource: GroupResource, namespace: str, name: str) -> Json:
+        """Give an object a new version and nothing else; NotFoundError when it is absent."""
+        current = self.get(resource, namespace, name)
+        return self._commit("MODIFIED", resource, current, current)
 
     def update_status(self, resource: GroupResource, namespace: str, name: str, status: Json) -> Json:
         """Replace the status of an object, whatever version it has; NotFoundError when it is absent."""
@@ -254,6 +261,7 @@ class Store:
             metadata["finalizers"] = finalizers
         marked = {**current, "metadata": metadata}
         if kind.storage == NAMESPACES:
+            metadata.pop("deletionGracePeriodSeconds", None)
             marked["status"] = {**current.get("status", {}), "phase": "Terminating"}
         return marked
 

@@ -15,7 +15,7 @@ from remediator.sandbox.history import Change, ExpiredError, Subscription
 from remediator.sandbox.reading import Selection, selection, wants_metadata
 from remediator.sandbox.resources import Json, Resource
 from remediator.sandbox.status import Cause, expired, invalid_options
-from remediator.sandbox.store import Store
+from remediator.sandbox.store import Store, changed
 
 DEFAULT_TIMEOUT = 1800.0
 MAX_TIMEOUT = 3600.0
@@ -60,7 +60,8 @@ def plan_of(call: Call) -> Plan:
     seconds = call.number("timeoutSeconds")
     timeout = min(float(seconds), MAX_TIMEOUT) if seconds and seconds > 0 else DEFAULT_TIMEOUT
     bookmarks = call.flag("allowWatchBookmarks")
-    return Plan(version if version and not initial else None, initial and bookmarks, bookmarks, timeout)
+    since = version if version and not initial else None
+    return Plan(since, bookmarks and (initial or not version_text), bookmarks, timeout)
 
 
 def _forbid(why: str) -> None:
@@ -132,9 +133,10 @@ class Watch:
     async def _follow(self, response: web.StreamResponse, subscription: Subscription) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._plan.timeout
-        before_end = end - BOOKMARK_BEFORE_END if self._plan.timeout > BOOKMARK_BEFORE_END else end - 0.2
-        marks = [before_end] if self._plan.bookmarks else []
-        next_mark = min([*marks, loop.time() + BOOKMARK_PERIOD]) if self._plan.bookmarks else end
+        before_end = end - BOOKMARK_BEFORE_END
+        next_mark = end
+        if self._plan.bookmarks and before_end > loop.time():
+            next_mark = min(before_end, loop.time() + BOOKMARK_PERIOD)
         while not subscription.closed:
             try:
                 async with asyncio.timeout_at(min(end, next_mark)):
@@ -143,8 +145,9 @@ class Watch:
                 if loop.time() >= end:
                     return
                 await response.write(self._bookmark({}))
-                later = loop.time() + BOOKMARK_PERIOD
-                next_mark = before_end if loop.time() < before_end < later else later
+                next_mark = loop.time() + BOOKMARK_PERIOD
+                if loop.time() < before_end:
+                    next_mark = min(before_end, next_mark)
                 continue
             lines = [self._event(change) for change in subscription.drain() if change.version > self._last]
             if any(lines):
@@ -164,8 +167,13 @@ class Watch:
         was_in = change.previous is not None and self._selection(change.previous)
         if not (is_in or was_in):
             return b""
-        kind = ("MODIFIED" if was_in else "ADDED") if is_in else "DELETED"
-        return self._line(kind, self._seen(change.object))
+        if is_in:
+            return self._line("MODIFIED" if was_in else "ADDED", self._seen(change.object))
+        if change.kind == "DELETED" or change.previous is None:
+            return self._line("DELETED", self._seen(change.object))
+        # It left the selection: the client sees it as it was when it still belonged, at the version of the change.
+        left = changed(change.previous, ("metadata", "resourceVersion"), str(change.version))
+        return self._line("DELETED", self._seen(left))
 
     def _seen(self, obj: Json) -> Json:
         seen = views.from_storage(self._resource, obj)

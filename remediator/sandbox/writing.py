@@ -138,6 +138,7 @@ def change(store: Store, resource: Resource, obj: Json, *, part: Part, dry_run: 
             wrong_uid = metadata.get("uid", current["metadata"]["uid"]) != current["metadata"]["uid"]
             if part == "main" and not (by_put and wrong_uid):
                 defaults.fill_in(kind.storage, fresh)
+                defaults.follow_change(kind.storage, fresh, current)
                 causes = validate(kind, fresh, current)
                 if causes:
                     raise invalid(kind, metadata["name"], causes)

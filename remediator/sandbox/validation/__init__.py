@@ -28,7 +28,7 @@ from remediator.sandbox.validation.faults import Check
 _CHECKS: dict[object, Check] = {
     DEPLOYMENTS: workloads.deployment,
     REPLICA_SETS: workloads.replicated,
-    STATEFUL_SETS: workloads.replicated,
+    STATEFUL_SETS: workloads.stateful_set,
     DAEMON_SETS: workloads.daemon_set,
     PODS: pods.pod,
     NETWORK_POLICIES: policies.network_policy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from remediator.sandbox.defaults import qos_class
 from remediator.sandbox.quantities import parse
 from remediator.sandbox.resources import Json
 from remediator.sandbox.status import Cause
@@ -29,7 +30,10 @@ def pod(obj: Json, old: Json | None) -> list[Cause]:
 
 def resize(obj: Json, old: Json) -> list[Cause]:
     """Return the faults of an in-place resize of a pod's containers."""
-    causes: list[Cause] = []
+    causes = pod_spec(obj["spec"], "spec")
+    was = qos_class(old["spec"])
+    if qos_class(obj["spec"]) != was:
+        causes.append(bad("spec", was, "Pod QOS Class may not change as a result of resizing"))
     for index, (new, before) in enumerate(zip(obj["spec"]["containers"], old["spec"]["containers"], strict=True)):
         for part in ("requests", "limits"):
             gone = (before["resources"].get(part) or {}).keys() - (new["resources"].get(part) or {}).keys()

@@ -5,8 +5,13 @@ from __future__ import annotations
 from remediator.sandbox.resources import Json
 from remediator.sandbox.selectors import match_label_selector
 from remediator.sandbox.status import Cause
-from remediator.sandbox.validation.faults import bad, immutable, not_negative, required, unsupported
+from remediator.sandbox.validation.faults import bad, immutable, not_allowed, not_negative, required, unsupported
 from remediator.sandbox.validation.pods import pod_spec
+
+_FREE_STATEFUL = (
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+)  # fmt: skip
 
 
 def deployment(obj: Json, old: Json | None) -> list[Cause]:
@@ -20,6 +25,20 @@ def deployment(obj: Json, old: Json | None) -> list[Cause]:
     if deadline is not None and deadline <= ready:
         causes.append(bad("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
     return causes
+
+
+def stateful_set(obj: Json, old: Json | None) -> list[Cause]:
+    """Return the faults of a StatefulSet; most of its spec may not change."""
+    causes = replicated(obj, old)
+    if old is not None and _frozen(obj) != _frozen(old):
+        names = ", ".join(f"'{name}'" for name in _FREE_STATEFUL)
+        why = f"updates to statefulset spec for fields other than {names} are forbidden"
+        causes = [cause for cause in causes if cause.field != "spec.selector"] + [not_allowed("spec", why)]
+    return causes
+
+
+def _frozen(obj: Json) -> Json:
+    return {key: value for key, value in obj["spec"].items() if key not in _FREE_STATEFUL}
 
 
 def replicated(obj: Json, old: Json | None) -> list[Cause]:
