@@ -57,13 +57,17 @@ def test_every_action_keeps_its_promises(name: str) -> None:
         action.changes,
         action.disruptive,
     )
+    config = action.parameters.__struct_config__
+    assert (config.frozen, config.forbid_unknown_fields) == (True, True)
+    with pytest.raises(TypeError):
+        action.parameters(*GOOD[name].values(), 1)
     verbs = {verb for permission in action.permissions for verb in permission.verbs}
     assert verbs <= {"get", "list", "patch"}
     assert ("patch" in verbs) == action.changes
     for permission in action.permissions:
         assert "*" not in (*permission.resources, *permission.verbs, permission.group)
         assert not {"secrets", "pods/exec", "deployments/scale"} & set(permission.resources)
-        assert not permission.cluster or "patch" not in permission.verbs
+        assert permission.cluster == (permission.resources == ("nodes",))
         if "patch" in permission.verbs:
             assert set(permission.resources) == {f"{kind.lower()}s" for kind in action.kinds}
 
@@ -73,6 +77,8 @@ def test_good_parameters_become_the_actions_own_type() -> None:
     assert parse("restart", {}) == RestartParameters(allow_single=False)
     assert parse("scale", {"step": 1, "max": 10}) == ScaleParameters(step=1, max=10)
     assert parse("scale", {"to": 3}) == ScaleParameters(to=3)
+    assert parse("investigate", {}) == InvestigateParameters(log_lines=200)
+    assert parse("investigate", {"log_lines": 1}) == InvestigateParameters(log_lines=1)
     assert parse("investigate", {"log_lines": 5000}) == InvestigateParameters(log_lines=5000)
     assert parse("notify", {"message": "look", "urgent": True}) == NotifyParameters(message="look", urgent=True)
 
@@ -109,6 +115,8 @@ def test_every_fault_is_named_at_once() -> None:
         ("investigate", {"log_lines": 0}, "investigate.log_lines: expected 'int' >= 1"),
         ("investigate", {"log_lines": 5001}, "investigate.log_lines: expected 'int' <= 5000"),
         ("notify", {"message": "{namespace} is sick"}, "notify: nothing in braces is filled in"),
+        ("notify", {"message": "{"}, "notify: nothing in braces is filled in"),
+        ("notify", {"message": "}"}, "notify: nothing in braces is filled in"),
         ("notify", {"message": "x" * 501}, "notify.message: expected 'str' of length <= 500"),
     ],
 )
