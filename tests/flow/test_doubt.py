@@ -1,0 +1,216 @@
+"""Exactly one effect: lost answers, dead owners, conflicts and refusals around the one write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from remediator.flow.parts import Bounds
+from remediator.model.entry import NewEntry
+from remediator.model.target import Target
+from remediator.sandbox.api import Proceed
+from remediator.sandbox.calls import Call
+from remediator.sandbox.resources import DEPLOYMENTS
+from tests.flow.rig import Rig, alert, deployment, rig
+from tests.flow.test_flow import step
+
+QUICK = Bounds(poll_s=0.05, facts_deadline_s=5.0, doubt_s=1.5, write_tries=3)
+
+
+class Fault:
+    """Stands before the API and spoils PATCH requests, ``times`` times."""
+
+    def __init__(self, kind: str, times: int = 1) -> None:
+        """``swallow``: stored, then no answer. ``500``/``409``...: answered before anything is stored."""
+        self.kind, self.left = kind, times
+        self.seen = 0
+
+    async def __call__(self, call: Call, proceed: Proceed) -> web.StreamResponse:
+        """Handle one request."""
+        if call.method != "PATCH":
+            return await proceed()
+        self.seen += 1
+        if self.left <= 0:
+            return await proceed()
+        self.left -= 1
+        if self.kind == "swallow":
+            await proceed()
+            assert call.http.transport is not None
+            call.http.transport.close()
+            return web.Response(status=500)
+        return web.json_response(status_body(int(self.kind)), status=int(self.kind))
+
+
+def status_body(code: int) -> dict[str, Any]:
+    """Return a Status object for a refusal."""
+    reasons = {409: "Conflict", 403: "Forbidden", 422: "Invalid", 429: "TooManyRequests"}
+    body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return {**body, "message": f"made up {code}", "reason": reasons.get(code, "InternalError"), "code": code}
+
+
+async def begin(r: Rig, fault: Fault) -> None:
+    """Let BackstageDown fire before a spoilt API."""
+    r.put(deployment())
+    r.sandbox.middlewares.append(fault)
+    await r.deliver(alert())
+    await r.settle()
+
+
+async def test_an_answer_that_is_lost_is_read_back(database: str) -> None:
+    """The write was stored and nobody said so: the mark on the object proves it, and no second write is sent."""
+    async with rig(database, bounds=QUICK) as r:
+        fault = Fault("swallow")
+        await begin(r, fault)
+        assert fault.seen == 1
+        assert await r.states() == ["verifying"]
+        assert r.live()["metadata"]["generation"] == 2
+        assert (await r.kinds())[-3:] == ["action.dispatched", "action.in_doubt", "action.applied"]
+
+
+@pytest.mark.parametrize("code", ["500", "503", "504"])
+async def test_an_unclear_no_is_sent_again_when_nothing_was_stored(database: str, code: str) -> None:
+    """A server error says nothing about what was stored; the object says that nothing was."""
+    async with rig(database, bounds=QUICK) as r:
+        fault = Fault(code)
+        await begin(r, fault)
+        assert fault.seen == 2
+        assert await r.states() == ["verifying"]
+        assert r.live()["metadata"]["generation"] == 2
+
+
+async def test_a_conflict_is_read_again(database: str) -> None:
+    """Somebody else wrote in between: read, look, write on the new version."""
+    async with rig(database, bounds=QUICK) as r:
+        fault = Fault("409", times=2)
+        await begin(r, fault)
+        assert fault.seen == 3
+        assert await r.states() == ["verifying"]
+
+
+async def test_an_object_that_never_holds_still_goes_back_to_be_decided(database: str) -> None:
+    """After three conflicts the rung is decided anew, three times, and then people are called."""
+    async with rig(database, bounds=QUICK) as r:
+        await begin(r, Fault("409", times=1000))
+        for _ in range(3):
+            await r.hasten()
+        assert await r.states() == ["refused", "refused", "refused"]
+        assert len(r.people.heard) == 1
+        assert r.live()["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize("code", ["403", "422"])
+async def test_a_clear_no_is_final(database: str, code: str) -> None:
+    """It is not tried again, and people are told why."""
+    async with rig(database, bounds=QUICK) as r:
+        fault = Fault(code, times=1000)
+        await begin(r, fault)
+        assert fault.seen == 1
+        assert await r.states() == ["refused"]
+        assert "made up" in r.people.heard[0]["message"]
+
+
+async def test_throttling_is_waited_for(database: str) -> None:
+    """429 is refused before storage; the same write may be sent again."""
+    async with rig(database, bounds=QUICK) as r:
+        fault = Fault("429")
+        await begin(r, fault)
+        assert fault.seen == 2
+        assert await r.states() == ["verifying"]
+
+
+async def test_an_owner_that_died_before_its_write(database: str) -> None:
+    """Claimed, lease over, nothing sent: the next owner does it, under a higher fence."""
+    async with rig(database, bounds=QUICK) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "claimed")
+        await r.settle()
+        assert await r.states() == ["verifying"]
+        (row,) = await r.rows("SELECT fence, attempts FROM remediator.actions")
+        assert row["attempts"] == 2
+        assert r.live()["metadata"]["annotations"]["remediator.io/fence"] == str(row["fence"])
+
+
+async def test_an_owner_that_died_after_its_write(database: str) -> None:
+    """Dispatched, stored, nothing recorded: the mark is found and no second rollout is begun."""
+    async with rig(database, bounds=QUICK) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await r.settle()
+        await abandon(r, "dispatched")
+        await r.settle()
+        assert await r.states() == ["verifying"]
+        assert len(r.writes()) == 1
+        assert (await r.kinds())[-1] == "action.applied"
+
+
+async def test_an_owner_that_died_with_its_write_unsent(database: str) -> None:
+    """Dispatched, never stored, the object as it was: the next owner sends it."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        await r.settle()
+        assert await r.states() == ["verifying"]
+        assert len(r.writes()) == 1
+
+
+async def test_a_doubt_that_nobody_can_settle_goes_to_people(database: str) -> None:
+    """Dispatched, no mark, and somebody has changed the object since: a second write might be a second effect."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+
+        def third_party(obj: dict[str, Any]) -> dict[str, Any]:
+            return {**obj, "spec": {**obj["spec"], "replicas": 4}}
+
+        r.sandbox.store.mutate(DEPLOYMENTS, "backstage", "backstage", third_party)
+        await r.settle()
+        assert await r.states() == ["unknown"]
+        assert r.writes() == []
+        assert "cannot be known" in r.people.heard[0]["message"]
+
+
+async def test_a_zombie_cannot_write_down_anything(database: str) -> None:
+    """An owner whose action was taken over learns so from every store call."""
+    async with rig(database, bounds=QUICK) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        (zombie,) = await r.parts.stores.actions.claim(1, "zombie", -1.0)
+        await r.settle()
+        number, fence = zombie.action.number, zombie.action.fence
+        assert not await r.parts.stores.actions.renew(number, fence, 60)
+        (entry,) = [one for one in await r.entries() if one.kind == "action.applied"]
+        before = len(await r.entries())
+        fresh = await r.parts.cluster.reader.live(zombie.action.target)
+        new = NewEntry(kind=entry.kind, summary="zombie")
+        assert not await r.parts.stores.actions.dispatched(number, fence, fresh.image, new)
+        assert not await r.parts.stores.actions.in_doubt(number, fence, new)
+        assert not await r.parts.stores.actions.applied(number, fence, new)
+        assert len(await r.entries()) == before
+        assert await r.states() == ["verifying"]
+
+
+async def abandon(r: Rig, state: str, before: dict[str, Any] | None = None) -> None:
+    """Leave the only action as a dead owner would have left it."""
+    image = None
+    if before is not None:
+        found = await r.rows("SELECT target::text AS target FROM remediator.actions")
+        live = await r.parts.cluster.reader.live(msgspec.json.decode(found[0]["target"], type=Target))
+        image = live.image
+    await r.sql.execute(
+        """UPDATE remediator.actions
+           SET state = $1, lease_until = now() - interval '1 s', attempts = 1, applied_at = NULL, check_at = NULL,
+               fence = greatest(fence, nextval('remediator.fences')),
+               before_image = coalesce($2::jsonb, before_image)""",
+        state,
+        msgspec.json.encode(image).decode() if image else None,
+    )
