@@ -85,9 +85,9 @@ class VirtualClock:
             await self.settle()
         self._elapsed = target
 
-    def jump(self, seconds: float) -> None:
-        """Move on by `seconds` without waking a sleeper: for a world that is driven by hand, with no task in it."""
-        self._elapsed += seconds
+    def jump(self, moment: float) -> None:
+        """Move on to a moment of `monotonic` without waking a sleeper: for a world driven by hand, without tasks."""
+        self._elapsed = max(self._elapsed, moment)
 
     async def settle(self) -> None:
         """Let every task that can run without time passing run for a while."""
