@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from remediator.sandbox.podlogs import LogLine
+from remediator.sandbox.resources import Json
+
 DEFAULT_LINES = 500
 _LINE_LIMIT = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line, without its line feed, and the moment at which it was printed (UTC)."""
-
-    at: datetime
-    text: str
 
 
 @dataclass(slots=True)
@@ -58,6 +54,10 @@ class LogBook:
         known = self._pods.get(uid, {}).get(container)
         run = known and (known.previous if previous else known.current)
         return list(run.lines) if run else None
+
+    def lines(self, pod: Json, container: str, *, previous: bool) -> Sequence[LogLine]:
+        """Return the lines of a pod's container for the log subresource; none when there was no such run."""
+        return self.read(pod["metadata"]["uid"], container, previous=previous) or ()
 
     def forget(self, uid: str) -> None:
         """Drop all that a pod printed; its log goes with it."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from remediator.sandbox.controllers.agenda import Key
 from remediator.sandbox.controllers.indexes import SelectorIndex
-from remediator.sandbox.controllers.objects import is_going, is_ready, labels_of
+from remediator.sandbox.controllers.objects import is_going, is_ready, labels_of, moment_of
 from remediator.sandbox.controllers.rolling import share
 from remediator.sandbox.controllers.world import World
 from remediator.sandbox.history import Change
 from remediator.sandbox.resources import DISRUPTION_BUDGETS, PODS, Json
+
+_SPENT_SECONDS = 120.0
 
 
 class DisruptionController:
@@ -44,19 +47,33 @@ class DisruptionController:
         selector = spec.get("selector")
         pods = self._world.pods.selected(key[0], selector) if selector is not None else []
         pods = [pod for pod in pods if pod["status"].get("phase") not in {"Succeeded", "Failed"}]
-        healthy = sum(1 for pod in pods if is_ready(pod) and not is_going(pod))
+        spent = self._spent(budget, {pod["metadata"]["name"]: pod for pod in pods})
+        healthy = sum(1 for pod in pods if is_ready(pod) and not is_going(pod) and pod["metadata"]["name"] not in spent)
         expected = self._expected(pods)
         desired = _desired(spec, expected)
-        status = {
+        status: Json = {
             "observedGeneration": budget["metadata"]["generation"],
             "disruptionsAllowed": max(0, healthy - desired) if expected else 0,
             "currentHealthy": healthy,
             "desiredHealthy": desired,
             "expectedPods": expected,
         }
+        if spent:
+            status["disruptedPods"] = spent
+            self._world.agenda.after(_SPENT_SECONDS, self, key)
         old = (budget.get("status") or {}).get("conditions") or ()
         condition = self._condition(budget, allowed=status["disruptionsAllowed"] > 0, old=old)
         self._world.store.update_status(DISRUPTION_BUDGETS, *key, {**status, "conditions": [condition]})
+
+    def _spent(self, budget: Json, pods: Mapping[str, Json]) -> dict[str, str]:
+        """Return the pods whose eviction was granted but not begun: for a while they count as gone."""
+        granted = (budget.get("status") or {}).get("disruptedPods") or {}
+        oldest = self._world.now() - timedelta(seconds=self._world.quick(_SPENT_SECONDS))
+        return {
+            name: since
+            for name, since in granted.items()
+            if name in pods and not is_going(pods[name]) and (moment_of(since) or oldest) > oldest
+        }
 
     def _expected(self, pods: Sequence[Json]) -> int:
         """Return the replicas that the owners of the pods ask for; a bare pod counts for itself."""
