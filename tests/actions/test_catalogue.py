@@ -39,7 +39,7 @@ def test_the_actions() -> None:
     """Four, by the names that rules use."""
     assert sorted(ACTIONS) == sorted(GOOD)
     with pytest.raises(TypeError):
-        ACTIONS["other"] = RESTART  # type: ignore[index] - that it is read-only is the point
+        ACTIONS["other"] = RESTART  # type: ignore[index]  # that it is read-only is the point
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
