@@ -94,6 +94,7 @@ def test_without_its_rule_a_ladder_ends(state: ActionState) -> None:
 )
 def test_refusals_that_pass_are_tried_again(state: ActionState, reason: str, tries: int, *, again: bool) -> None:
     """The same rung is decided anew, three times at most; everything else is a person's."""
+    assert MAX_TRIES == 3
     move = next_move(rule(), action(), state, "why", reason=reason, tries=tries)
     if again:
         assert move == NextRung(1)
