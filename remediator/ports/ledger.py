@@ -48,6 +48,26 @@ class LedgerReader(Protocol):
         """Return one action's row as plain data (plan, state, before-image, times)."""
         ...
 
+    async def actions_of(self, incident: int) -> tuple[dict[str, Any], ...]:
+        """Return the actions of one incident as plain data, oldest first."""
+        ...
+
+    async def evidence_of(self, incident: int) -> tuple[dict[str, Any], ...]:
+        """Return what evidence an incident has (id, captured_at, sha256, size...), without the content."""
+        ...
+
+    async def evidence(self, number: int) -> dict[str, Any] | None:
+        """Return one bundle of evidence with its content."""
+        ...
+
     async def counts(self) -> dict[str, Any]:
         """Return the figures of ``remediator status``: what waits where, open incidents, actions by state."""
+        ...
+
+
+class Approvals(Protocol):
+    """Where a person answers an action that waits."""
+
+    async def answer(self, number: int, *, approved: bool, actor: str, reason: str) -> bool:
+        """Record a yes or a no; False if the action does not wait for one. A yes has its rung decided anew."""
         ...

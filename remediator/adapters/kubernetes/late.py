@@ -1,0 +1,131 @@
+"""The cluster, connected beside the start: importing the client costs 0.4 s, and the first alert must not wait for it.
+
+Until the connection stands, every read fails with a retryable ClusterError and every write is refused as unreachable,
+so candidates wait and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from remediator.adapters.kubernetes.client import KubeClient
+from remediator.adapters.kubernetes.evidence import KubernetesEvidence
+from remediator.adapters.kubernetes.reader import KubernetesReader
+from remediator.adapters.kubernetes.writer import KubernetesWriter
+from remediator.model.errors import ClusterError, ConfigError
+from remediator.ports.cluster import WriteRefused
+
+if TYPE_CHECKING:
+    from remediator.adapters.kubernetes.access import ClusterAccess
+    from remediator.adapters.kubernetes.client import ClientLimits
+    from remediator.model.facts import Facts
+    from remediator.model.plan import CaptureEvidence, PatchObject
+    from remediator.model.rule import TargetSpec
+    from remediator.model.target import Target
+    from remediator.ports.clock import Clock
+    from remediator.ports.cluster import EvidenceBundle, LiveObject, Resolution, WriteMark, WriteResult
+
+RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The three ports over one client."""
+
+    client: KubeClient
+    reader: KubernetesReader
+    evidence: KubernetesEvidence
+    writer: KubernetesWriter
+
+
+@dataclass(slots=True, kw_only=True)
+class LateCluster:
+    """Implements ClusterReader, EvidenceReader and ClusterWriter. ``access`` None: no cluster was configured."""
+
+    access: ClusterAccess | None
+    limits: ClientLimits | None
+    clock: Clock
+    tell: Callable[[str, str], None]
+    why_not: str = "the connection to the cluster is being made"
+    _connected: Connected | None = field(default=None)
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the connection stands."""
+        return self._connected is not None
+
+    async def run(self) -> None:
+        """Connect, try again where that fails, and hold the connection until cancelled."""
+        if self.access is None:
+            self.why_not = "no cluster is configured: set KUBECONFIG or --kubeconfig"
+            await asyncio.Event().wait()
+            return
+        while self._connected is None:
+            try:
+                self._connected = await _connect(self.access, self.limits, self.clock)
+            except (ClusterError, ConfigError, OSError) as error:
+                self.why_not = f"the cluster cannot be used: {error}"
+                self.tell("failed", self.why_not)
+                await self.clock.sleep(RETRY_S)
+        self.tell("connected", "")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._connected.client.close()
+
+    def _ports(self) -> Connected:
+        if self._connected is None:
+            raise ClusterError("unreachable", self.why_not, retryable=True)
+        return self._connected
+
+    async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
+        """See ClusterReader."""
+        return await self._ports().reader.resolve(labels, spec)
+
+    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+        """See ClusterReader."""
+        return await self._ports().reader.resolve_and_read(labels, spec)
+
+    async def facts(self, target: Target) -> Facts:
+        """See ClusterReader."""
+        return await self._ports().reader.facts(target)
+
+    async def live(self, target: Target) -> LiveObject:
+        """See ClusterReader."""
+        return await self._ports().reader.live(target)
+
+    async def proof(self, target: Target, action_id: str) -> bool | None:
+        """See ClusterReader."""
+        if self._connected is None:
+            return None
+        return await self._connected.reader.proof(target, action_id)
+
+    async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
+        """See EvidenceReader."""
+        return await self._ports().evidence.capture(step)
+
+    async def patch(self, step: PatchObject, mark: WriteMark, *, dry_run: bool = False) -> WriteResult:
+        """See ClusterWriter."""
+        if self._connected is None:
+            return WriteRefused(reason="unreachable", message=self.why_not)
+        return await self._connected.writer.patch(step, mark, dry_run=dry_run)
+
+
+async def _connect(access: ClusterAccess, limits: ClientLimits | None, clock: Clock) -> Connected:
+    # The import executes over a thousand modules: in a thread, so that alerts are taken meanwhile.
+    await asyncio.to_thread(_import)
+    client = await KubeClient.connect(access, limits)
+    return Connected(
+        client=client,
+        reader=KubernetesReader(client, clock),
+        evidence=KubernetesEvidence(client),
+        writer=KubernetesWriter(client),
+    )
+
+
+def _import() -> None:
+    import kubernetes_asyncio.client
+    import kubernetes_asyncio.config  # noqa: F401 - only so that it has been imported

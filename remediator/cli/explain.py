@@ -1,0 +1,130 @@
+"""``remediator explain``: why it did, or did not, act; from the ledger alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from remediator.cli import lines
+from remediator.cli.exits import Exit
+from remediator.cli.paint import Paint, paint_for, safe
+from remediator.cli.reading import add_database_arguments, at_desk, numbered
+from remediator.model.entry import Entry
+from remediator.model.incident import Incident
+from remediator.ports.ledger import LedgerQuery
+from remediator.wiring import Desk
+
+MOST = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("what", metavar="INCIDENT|ACTION", help="an incident (17 or #17) or an action (A42)")
+    parser.add_argument("--evidence", action="store_true", help="print the evidence too: pods, events, logs")
+    parser.add_argument("--json", action="store_true", help="everything as one JSON object")
+    add_database_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain one incident or one action."""
+    return at_desk(args, lambda desk: _explain(args, desk))
+
+
+async def _explain(args: argparse.Namespace, desk: Desk) -> int:
+    kind, prefix = ("action", "A") if args.what[:1] in "aA" else ("incident", "#")
+    number = numbered(args.what, prefix)
+    if number is None:
+        print(f"remediator: {safe(args.what)!r} is neither an incident (17, #17) nor an action (A42)", file=sys.stderr)
+        return Exit.FAULTY
+    action = await desk.view.action(number) if kind == "action" else None
+    incident = (
+        await desk.view.incident(action["incident"] if action else number) if action or kind == "incident" else None
+    )
+    if incident is None:
+        print(f"remediator: the ledger has no {kind} {number}; remediator log shows what it has", file=sys.stderr)
+        return Exit.NOT_FOUND
+    query = LedgerQuery(action=number, limit=MOST) if action else LedgerQuery(incident=incident.id, limit=MOST)
+    entries = await desk.view.entries(query)
+    actions = (action,) if action else await desk.view.actions_of(incident.id)
+    evidence = await desk.view.evidence_of(incident.id)
+    contents = [await desk.view.evidence(one["id"]) for one in evidence] if args.evidence else []
+    if args.json:
+        everything = {"incident": incident, "actions": actions, "entries": entries, "evidence": contents or evidence}
+        print(msgspec.json.encode(everything).decode())
+        return Exit.OK
+    paint = paint_for(sys.stdout)
+    for line in report(incident, actions, entries, paint):
+        print(line)
+    _print_evidence(evidence, contents, paint)
+    return Exit.OK
+
+
+def report(
+    incident: Incident, actions: tuple[dict[str, Any], ...], entries: tuple[Entry, ...], paint: Paint
+) -> list[str]:
+    """Return the explanation as lines: what it is about, what was done, and each decision with its numbers."""
+    ended = f", resolved {lines.moment(incident.resolved_at)}" if incident.resolved_at else ""
+    out = [
+        paint(f"Incident #{incident.id}: {safe(incident.title)}", "bold"),
+        f"  {incident.severity.value}, {incident.state.value}, opened {lines.moment(incident.opened_at)} UTC{ended}",
+        f"  target {safe(incident.target_key)}, rule {safe(incident.rule)}",
+        "",
+    ]
+    for action in actions:
+        out += _action(action, paint)
+    out.append(paint("Timeline", "bold"))
+    for entry in entries:
+        out.append(f"  {lines.line(entry, paint)}")
+        out += _numbers(entry, paint)
+    return out
+
+
+def _action(action: dict[str, Any], paint: Paint) -> list[str]:
+    how = f"mode {action['mode']}, rung {action['rung']}, fence {action['fence']}, attempts {action['attempts']}"
+    out = [
+        paint(f"Action A{action['number']}: {safe(action['plan']['summary'])}", "bold"),
+        f"  {action['state']} ({how})",
+    ]
+    if action["note"]:
+        out.append(f"  {safe(action['note'])}")
+    patches = (step["patch"] for step in action["plan"]["steps"] if step["type"] == "patch_object")
+    out.extend(f"  patch {safe(json.dumps(patch, sort_keys=True))}" for patch in patches)
+    return [*out, ""]
+
+
+def _numbers(entry: Entry, paint: Paint) -> list[str]:
+    """Return a hold's refusals, one a line, with the numbers behind each."""
+    out = []
+    for refusal in entry.data.get("refusals", ()):
+        numbers = ", ".join(f"{name}={value}" for name, value in sorted(refusal["numbers"].items()))
+        out.append(paint(f"{'':<50}{refusal['reason']}: {safe(numbers)}", "dim"))
+    if entry.data.get("retry_at"):
+        out.append(paint(f"{'':<50}asked again at {safe(str(entry.data['retry_at']))}", "dim"))
+    return out
+
+
+def _print_evidence(evidence: tuple[dict[str, Any], ...], contents: list[dict[str, Any] | None], paint: Paint) -> None:
+    if not evidence:
+        return
+    print()
+    print(paint("Evidence", "bold"))
+    for one in evidence:
+        at = lines.moment(one["captured_at"])
+        print(
+            f"  {one['id']}: {at} UTC, {one['size'] / 1024:.0f} KiB, sha256 {one['sha256'][:16]}, {one['target_key']}"
+        )
+    if not contents:
+        print("  (remediator explain --evidence prints it)")
+    for content in contents:
+        for name, part in sorted((content or {"content": {"parts": {}}})["content"]["parts"].items()):
+            print(paint(f"  == {safe(name)}", "bold"))
+            shown = (
+                [f"    {safe(text)}" for text in part.splitlines()]
+                if isinstance(part, str)
+                else lines.pretty(part, "    ")
+            )
+            print("\n".join(shown))

@@ -1,0 +1,83 @@
+"""``remediator status``: what waits where, what is open, and what was done in the last day."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from remediator.cli import lines
+from remediator.cli.exits import Exit
+from remediator.cli.paint import Paint, paint_for, safe, table
+from remediator.cli.reading import add_database_arguments, at_desk
+from remediator.model.incident import Incident
+from remediator.wiring import Desk
+
+MOST = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="the same figures as one JSON object")
+    add_database_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the figures and the open incidents."""
+    return at_desk(args, lambda desk: _status(args, desk))
+
+
+async def _status(args: argparse.Namespace, desk: Desk) -> int:
+    counts = await desk.view.counts()
+    incidents = await desk.view.incidents(open_only=True, limit=MOST)
+    if args.json:
+        print(msgspec.json.encode({**counts, "open": incidents}).decode())
+        return Exit.OK
+    for line in screen(counts, incidents, paint_for(sys.stdout)):
+        print(line)
+    return Exit.OK
+
+
+def screen(counts: dict[str, Any], incidents: tuple[Incident, ...], paint: Paint) -> list[str]:
+    """Return the status screen as lines."""
+    waiting = [
+        ["signals to match", str(counts["signals_waiting"])],
+        ["candidates to decide", str(counts["candidates_waiting"])],
+        ["candidates held", str(counts["candidates_held"])],
+        ["notifications to send", str(counts["notifications_waiting"])],
+        ["notifications given up", str(counts["notifications_dead"])],
+    ]
+    clock = counts["database_time"][:19].replace("T", " ")
+    rules = str(counts["rule_set"] or "none")[:12]
+    out = [
+        paint(f"Alerts firing: {counts['alerts_firing']}   ledger entries: {counts['ledger_entries']}", "bold"),
+        f"database time {clock}, rule set {rules}",
+        "",
+        *table(waiting, ["WAITING", "COUNT"]),
+        "",
+        f"incidents: {_by_state(counts['incidents'])}",
+        f"actions of the last 24 h: {_by_state(counts['actions'])}",
+    ]
+    if incidents:
+        rows = [_incident(incident) for incident in incidents]
+        out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"])]
+    return out
+
+
+def _incident(incident: Incident) -> list[str]:
+    return [
+        f"#{incident.id}",
+        incident.severity.value,
+        incident.state.value,
+        lines.moment(incident.opened_at),
+        safe(incident.target_key),
+        safe(incident.title),
+    ]
+
+
+def _by_state(counts: dict[str, int] | str) -> str:
+    states = json.loads(counts) if isinstance(counts, str) else counts
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
