@@ -21,7 +21,6 @@ from remediator.intake.alert import (
     MAX_LABEL_CHARS,
     MAX_LABELS,
     MAX_TEXT_CHARS,
-    ZERO_YEAR,
     Envelope,
 )
 from remediator.intake.fingerprint import is_fingerprint
@@ -128,7 +127,7 @@ def signal(alert: QuickAlert, envelope: Envelope) -> Signal | None:
     ends_at = None
     if alert.status is Status.RESOLVED:
         ends_at = alert.ends_at
-        if ends_at.year == ZERO_YEAR or ends_at.tzinfo is not UTC or not starts_at <= ends_at <= envelope.received_at:
+        if ends_at.tzinfo is not UTC or not starts_at <= ends_at <= envelope.received_at:
             return None
     return Signal(
         source=envelope.source,
