@@ -121,8 +121,8 @@ async def _serve(data_dir: Path, *, migrated: bool) -> None:
 
 async def _obey(administrator: asyncpg.Connection[asyncpg.Record], dsn: str, words: list[str]) -> None:
     match words:
-        case ["create", name, template]:
-            await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        case ["create", name, *template]:
+            await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {' '.join(template)}")
             print(json.dumps({"dsn": dsn_of(dsn, name)}), flush=True)
         case ["drop", name]:
             await administrator.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

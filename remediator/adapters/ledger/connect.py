@@ -98,8 +98,8 @@ def _faults(facts: asyncpg.Record) -> tuple[str, ...]:
         (
             facts["isolation"] != "read committed",
             (
-                f"default_transaction_isolation is {facts['isolation']!r} for the database user: limits are "
-                "counted under locks at 'read committed'; ALTER ROLE or ALTER DATABASE ... SET default_transaction_isolation"
+                f"default_transaction_isolation is {facts['isolation']!r} for the database user, limits are counted "
+                "under locks at 'read committed'; ALTER ROLE or ALTER DATABASE ... SET default_transaction_isolation"
             ),
         ),
         (

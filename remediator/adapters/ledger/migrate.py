@@ -74,14 +74,13 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS) -> MigrationReport:
 
     def listen(_: object, message: asyncpg.PostgresLogMessage) -> None:
         if getattr(message, "severity_en", "") == "WARNING":
-            warnings.append(str(message))
+            warnings.append(str(getattr(message, "message", message)))
 
     with translated():
         connection = await connect(dsn, name="migrate", command_seconds=_CLIENT_SECONDS)
         try:
             connection.add_log_listener(listen)
             applied = await _apply_all(connection, wanted)
-            connection.remove_log_listener(listen)
         finally:
             await connection.close(timeout=CONNECT_SECONDS)
     return MigrationReport(applied=applied, version=len(wanted), warnings=tuple(warnings))

@@ -157,8 +157,11 @@ async def _acquire(pool: LedgerPool) -> Connection:
 async def _commit(connection: Connection) -> None:
     try:
         answer = await connection.execute("COMMIT")
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
-        raise ledger_error(LedgerReason.COMMIT_UNKNOWN, translate(error).message) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        failed = translate(error)
+        if failed.reason in {LedgerReason.UNAVAILABLE, LedgerReason.TIMEOUT}:
+            raise ledger_error(LedgerReason.COMMIT_UNKNOWN, failed.message) from error
+        raise failed from error
     if answer != "COMMIT":
         # PostgreSQL answers ROLLBACK, without an error, when a statement had failed and somebody caught that.
         raise InvariantBroken("a transaction went on after a failed statement and was rolled back")

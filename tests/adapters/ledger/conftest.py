@@ -27,3 +27,10 @@ def data_dir(made: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(made, folder)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ascii_database(postgres_server: DatabaseServer) -> Iterator[str]:
+    """The connection string of a database whose encoding is not UTF-8."""
+    yield postgres_server.create("ascii", "template0 ENCODING 'SQL_ASCII'")
+    postgres_server.drop("ascii")

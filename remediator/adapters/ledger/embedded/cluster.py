@@ -85,16 +85,18 @@ async def _make(places: Places, found: Binaries, who: Identity, seconds: float) 
     if who.kind == "drop":
         os.chown(fresh, who.uid, who.gid)
     try:
+        # The only way in is a socket in a folder that nobody else may enter, hence trust.
         await _checked(
             who,
             [
                 *(found.initdb, "--pgdata", str(fresh), "--username", ROLE, "--encoding", "UTF8", "--locale", "C"),
-                # The only way in is a socket in a folder that nobody else may enter.
-                *("--auth", "trust", "--data-checksums"),
+                *("--auth", "trust", "--data-checksums", "--no-sync"),
             ],
             seconds,
         )
         await _add_database(fresh, found, who, seconds)
+        # Everything is flushed once, at the end.
+        await _checked(who, [found.initdb, "--sync-only", "--pgdata", str(fresh)], seconds)
         _keep(fresh, places)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -102,7 +104,7 @@ async def _make(places: Places, found: Binaries, who: Identity, seconds: float) 
 
 async def _add_database(fresh: Path, found: Binaries, who: Identity, seconds: float) -> None:
     statement = f"CREATE DATABASE {DATABASE}\n"
-    command = [found.postgres, "--single", "-D", str(fresh), "-c", "log_min_messages=warning", "postgres"]
+    command = [found.postgres, "--single", "-D", str(fresh), "-c", "fsync=off", "postgres"]
     await _checked(who, command, seconds, stdin=statement)
 
 

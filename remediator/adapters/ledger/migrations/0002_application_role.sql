@@ -24,9 +24,16 @@ BEGIN
             TO remediator_app;
         GRANT SELECT, INSERT, UPDATE ON remediator.rule_sets TO remediator_app;
         GRANT SELECT, INSERT ON remediator.ledger, remediator.evidence, remediator.approvals TO remediator_app;
-        IF NOT pg_catalog.pg_has_role(current_user, 'remediator_app', 'MEMBER') THEN
+        -- Since PostgreSQL 16 whoever makes a role is a member of it without the right to become it: granted again.
+        BEGIN
             EXECUTE format('GRANT remediator_app TO %I', current_user);
-        END IF;
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                IF NOT pg_catalog.pg_has_role(current_user, 'remediator_app', 'MEMBER') THEN
+                    RAISE WARNING 'role remediator_app cannot be granted to %: the ledger is not protected from the daemon itself',
+                        current_user;
+                END IF;
+        END;
     END IF;
 END
 $$;
