@@ -1,5 +1,6 @@
 """The import contracts are all in force, and each real folder has its place in them."""
 
+import ast
 import tomllib
 from typing import Any
 
@@ -41,17 +42,27 @@ def test_layers_stand_in_the_order_of_the_blueprint() -> None:
     assert CONTRACTS["Imports point down"]["exhaustive"] is True
 
 
-@pytest.mark.skipif(not exists("remediator.wiring"), reason="remediator.wiring is not written yet")
-def test_only_wiring_may_import_a_writer() -> None:
-    """Every adapter module named writer is protected, and wiring alone is let in."""
+def writers() -> tuple[set[str], set[str]]:
+    """The adapter modules named writer, and those that import one and so could hand it on."""
+    modules = {".".join(path.with_suffix("").parts): path for path in source.python("remediator")}
+    named = {name for name in modules if name.startswith("remediator.adapters.") and name.endswith(".writer")}
+    holders = {
+        name
+        for name, path in modules.items()
+        for node in ast.walk(source.tree(path))
+        if isinstance(node, ast.ImportFrom) and node.module in named and name != "remediator.wiring"
+    }
+    return named, holders
+
+
+def test_whatever_holds_a_writer_is_protected() -> None:
+    """Each writer, and each module that imports one, may be named by wiring and by nobody else."""
     contract = CONTRACTS["Only wiring may name a thing that can write to the world"]
-    writers = [
-        ".".join(path.with_suffix("").parts)
-        for path in source.python("remediator")
-        if path.parts[1] == "adapters" and path.stem == "writer"
-    ]
-    assert contract["protected_modules"] == writers
-    assert contract["allowed_importers"] == ["remediator.wiring"]
+    named, holders = writers()
+    assert named
+    assert set(contract["protected_modules"]) == named | holders
+    assert set(contract["allowed_importers"]) - {"remediator.wiring"} == holders
+    assert ("remediator.wiring" in contract["allowed_importers"]) == exists("remediator.wiring")
 
 
 @pytest.mark.skipif(not exists("remediator.web"), reason="remediator.web is not written yet")

