@@ -32,7 +32,10 @@ _NOT_OWNED_METADATA = {
 
 def tree_of(type_name: str, obj: Json) -> Tree:
     """Return the fields that an object sets, without those that belong to the system."""
-    tree = _tree(type_name, obj)
+    return _owned(_tree(type_name, obj))
+
+
+def _owned(tree: Tree) -> Tree:
     kept = {key: below for key, below in tree.items() if key not in _NOT_OWNED}
     metadata = {key: below for key, below in kept.pop(".metadata", {}).items() if key not in _NOT_OWNED_METADATA}
     return {**kept, ".metadata": metadata} if metadata else kept
@@ -147,18 +150,28 @@ def path_text(path: Path) -> str:
 
 def changed_tree(type_name: str, before: Json, after: Json) -> Tree:
     """Return the fields whose value differs in `after`, without those that vanished."""
-    new = tree_of(type_name, after)
-    return _differing(new, before, after)
+    return _owned(_changes(type_name, before, after))
 
 
-def _differing(tree: Tree, before: Any, after: Any) -> Tree:
-    result: Tree = {}
-    for key, below in tree.items():
-        old, new = value_at(before, (key,)), value_at(after, (key,))
-        if old == new:
-            continue
-        result[key] = _differing(below, old, new) if below and old is not None else below
-    return result
+def _changes(word: str, before: Any, after: Any, place: str = "") -> Tree:
+    """Return the tree of what differs; walks only into what does."""
+    key = MERGE_KEYS.get(place)
+    if isinstance(before, dict) and isinstance(after, dict):
+        fields = schema.types().get(word)
+        below = word.strip("{}") if word.startswith("{") else ""
+        return {
+            f".{name}": _changes(
+                below if fields is None else fields.get(name, ""), before.get(name), item, f"{word}.{name}"
+            )
+            for name, item in after.items()
+            if before.get(name) != item
+        }
+    if isinstance(before, list) and isinstance(after, list) and key is not None:
+        items = {_item_key(key, item): item for item in before if key in item}
+        named = {_item_key(key, item): item for item in after if key in item}
+        word = word.strip("[]")
+        return {name: _changes(word, items.get(name), item) for name, item in named.items() if items.get(name) != item}
+    return _tree(word, after, place)
 
 
 class Owners:

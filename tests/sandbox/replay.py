@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,10 @@ class Replay:
             status = response.status
         return status, answer_headers, _decoded(text, watch=isinstance(entry["response"]["body"], list))
 
-    def _encode(self, body: Any) -> bytes | None:
+    def _encode(self, body: Any) -> BytesIO | None:
         if body is None:
             return None
-        if isinstance(body, bytes | str):
-            return body.encode() if isinstance(body, str) else body
-        return msgspec.json.encode(self.translate(body))
+        return BytesIO(body.encode() if isinstance(body, str) else msgspec.json.encode(self.translate(body)))
 
     def translate(self, value: Any, key: str = "") -> Any:
         """Return a recorded request body with the sandbox's own ids in it."""
@@ -291,7 +290,9 @@ def pod(name: str, *containers: str) -> Json:
         "status": {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "True"}],
-            "containerStatuses": [{"name": item, "ready": True, "restartCount": 0} for item in containers],
+            "containerStatuses": [
+                {"name": item, "ready": True, "restartCount": 0, "image": "x", "imageID": "x"} for item in containers
+            ],
         },
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
-from remediator.sandbox.defaults import qos_class
+from remediator.sandbox.defaults import fill_in, qos_class
 from remediator.sandbox.quantities import parse
-from remediator.sandbox.resources import Json
+from remediator.sandbox.resources import PODS, Json
 from remediator.sandbox.status import Cause
 from remediator.sandbox.validation.faults import LABEL_RULE, bad, is_label, not_allowed, required
 
@@ -23,9 +24,17 @@ _UPDATE_RULE = (
 def pod(obj: Json, old: Json | None) -> list[Cause]:
     """Return the faults of a pod; hardly anything of its spec may change."""
     causes = pod_spec(obj.get("spec") or {}, "spec")
-    if old is not None and _frozen_part(obj["spec"]) != _frozen_part(old["spec"]):
+    if old is not None and _frozen_part(obj["spec"]) not in (_frozen_part(old["spec"]), _frozen_part(_filled(old))):
         causes.append(not_allowed("spec", _UPDATE_RULE))
     return causes
+
+
+def _filled(pod: Json) -> Json:
+    """Return the spec that a pod would have had by this API; one put into the store directly may lack defaults."""
+    copy: Json = deepcopy(pod)
+    fill_in(PODS, copy)
+    spec: Json = copy["spec"]
+    return spec
 
 
 def resize(obj: Json, old: Json) -> list[Cause]:
