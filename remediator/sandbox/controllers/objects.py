@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -60,6 +61,7 @@ def owner_reference(owner: Json) -> Json:
     }
 
 
+@lru_cache(maxsize=4096)
 def moment_of(text: str | None) -> datetime | None:
     """Read a metav1.Time; None for none."""
     return None if not text else datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
