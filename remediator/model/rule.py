@@ -107,13 +107,17 @@ class Rung(Struct, frozen=True, kw_only=True):
 
 
 class Threshold(Struct, frozen=True, kw_only=True):
-    """The metric part of a rule made from a row of the threshold table."""
+    """The metric part of a rule made from a row of the threshold table.
+
+    ``recover_below`` is the value under which the metric must be again; None: the warning threshold.
+    """
 
     expr: str
     unit: str
     warning: float
     critical: float
     for_s: int
+    recover_below: float | None = None
 
 
 class Rule(Struct, frozen=True, kw_only=True):
