@@ -33,9 +33,13 @@ class Background:
 
 @dataclass(slots=True, kw_only=True)
 class Supervisor:
-    """Runs the pipeline and background tasks until ``stop`` is set; ``drain_s`` bounds the end, in seconds."""
+    """Runs the pipeline and background tasks until ``stop`` is set; ``drain_s`` bounds the end, in seconds.
+
+    ``front`` is the front door: open while everything behind it runs, and the first to close.
+    """
 
     pipeline: Callable[[], AbstractAsyncContextManager[Pipeline]]
+    front: Callable[[], AbstractAsyncContextManager[None]]
     background: Sequence[Background]
     clock: Clock
     observer: Observer
@@ -66,8 +70,9 @@ class Supervisor:
                 async with asyncio.TaskGroup() as working:
                     for lane in line.lanes:
                         working.create_task(lane.run(), name=f"lane-{lane.stage}")
-                    await self.stop.wait()
-                    patience.reschedule(asyncio.get_running_loop().time() + self.drain_s)
+                    async with self.front():
+                        await self.stop.wait()
+                        patience.reschedule(asyncio.get_running_loop().time() + self.drain_s)
                     for lane in line.lanes:
                         lane.stop()
         except TimeoutError:
