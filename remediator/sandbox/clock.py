@@ -110,7 +110,7 @@ class RandomIds:
 
     def __init__(self, seed: int | None = None) -> None:
         """Draw from `seed`, or from the system's entropy when there is none."""
-        # Names and uids of a toy cluster guard nothing, so a seedable generator is the right one.
+        # Names and uids of a sandbox guard nothing, so a seedable generator is the right one.
         self._random = random.Random(seed)  # noqa: S311
 
     def uid(self) -> str:

@@ -86,11 +86,18 @@ def _options(store: Store, call: Call, name: str) -> _Options:
     if seconds is not None:
         since = store.clock.now() - timedelta(seconds=seconds)
     elif time_text:
-        try:
-            since = datetime.fromisoformat(time_text)
-        except ValueError:
-            raise bad_request(f'parsing time "{time_text}": cannot parse') from None
+        since = _read_time(time_text)
     return _Options(call.query.get("container", ""), call.flag("previous"), tail, limit, since, call.flag("timestamps"))
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise bad_request(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse')
+    return moment
 
 
 def _container(pod: Json, wanted: str) -> str:
