@@ -111,7 +111,7 @@ class _Capture:
         document = await self._client.read(target_path(self._step.target), dict[str, Any])
         try:
             self._selector = selector_text(msgspec.convert(document, Workload).spec.selector)
-        except (msgspec.ValidationError, ValueError) as error:
+        except msgspec.ValidationError as error:
             raise ClusterError("malformed", f"{self._step.target} has a selector that cannot be read") from error
         self._workload = document
         return _kept(document, summaries.WORKLOAD)

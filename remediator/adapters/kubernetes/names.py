@@ -9,6 +9,7 @@ import re
 from urllib.parse import quote
 
 from remediator.adapters.kubernetes.shapes import Selector
+from remediator.model.errors import ClusterError
 from remediator.model.target import Kind, Target
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -61,7 +62,10 @@ def _namespaced(root: str, namespace: str, plural: str, name: str) -> str:
 
 
 def selector_text(selector: Selector | None) -> str:
-    """Return a selector as labelSelector wants it; "" where it selects nothing (an empty one would select all)."""
+    """Return a selector as labelSelector wants it; "" where it selects nothing (an empty one would select all).
+
+    ClusterError ``malformed`` for an operator that Kubernetes does not have: without it more would be selected.
+    """
     if selector is None:
         return ""
     parts = [f"{key}={value}" for key, value in (selector.match_labels or {}).items()]
@@ -77,5 +81,5 @@ def selector_text(selector: Selector | None) -> str:
             case "DoesNotExist":
                 parts.append(f"!{item.key}")
             case unknown:
-                raise ValueError(f"selector operator {unknown!r} is not one of Kubernetes'")
+                raise ClusterError("malformed", f"selector operator {unknown[:40]!r} is not one of Kubernetes'")
     return ",".join(parts)

@@ -113,7 +113,10 @@ class KubernetesReader:
         return found
 
     async def _around(self, found: Found) -> Facts:
-        selector = selector_text(found.workload.spec.selector)
+        try:
+            selector = selector_text(found.workload.spec.selector)
+        except ClusterError as error:
+            return self._unknown(problem_of(error))
         if not selector:
             return self._unknown(Resolution(problem="target_not_found", detail=f"{found.target} selects no pods"))
         # Its ReplicaSets only tell when a rollout began: nobody asks while none is under way.

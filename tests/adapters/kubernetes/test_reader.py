@@ -332,6 +332,15 @@ async def test_an_empty_selector_selects_nothing() -> None:
     assert (facts.problem, canned.paths) == ("target_not_found", [PATH])
 
 
+async def test_a_selector_that_nobody_knows_selects_nothing() -> None:
+    """An operator of another Kubernetes: its pods are unknown, and nobody guesses."""
+    document = deployment()
+    document["spec"]["selector"] = {"matchExpressions": [{"key": "a", "operator": "Like"}]}
+    async with cluster({**WORLD, PATH: document}) as (canned, client):
+        facts = await KubernetesReader(client, FixedClock()).facts(TARGET)
+    assert (facts.problem, facts.workload, canned.paths) == ("cluster_unreachable", None, [PATH])
+
+
 async def test_a_live_object_has_its_image_and_marks() -> None:
     """One request; the marks of whoever wrote last; no pods."""
     marks = {"remediator.io/action": "earlier", "remediator.io/fence": "6"}

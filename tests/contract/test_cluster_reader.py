@@ -1,0 +1,107 @@
+"""ClusterReader and EvidenceReader against a cluster that moves by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from remediator.model.errors import ClusterError
+from remediator.model.plan import CaptureEvidence
+from remediator.model.target import Kind
+from tests.contract.cluster_kit import Kit
+
+LABELS = {Kind.DEPLOYMENT: "deployment", Kind.STATEFULSET: "statefulset", Kind.DAEMONSET: "daemonset"}
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_a_named_workload_is_found_with_its_facts(kit: Kit, kind: Kind) -> None:
+    """Target with uid, counts and pods, all from the same look."""
+    target = await kit.make(kind, replicas=2)
+    labels = {"namespace": kit.namespace, LABELS[kind]: target.name}
+    resolution, facts = await kit.reader.resolve_and_read(labels, kit.spec)
+    assert resolution.target == target
+    assert facts.problem == ""
+    assert facts.workload is not None
+    assert facts.workload.target == target
+    assert facts.workload.rolled_out
+    assert not facts.workload.rolling
+    assert facts.workload.replicas >= 1
+    assert facts.workload.replicas == facts.workload.ready == facts.workload.available == len(facts.pods)
+    assert all(pod.ready and pod.phase == "Running" and pod.node for pod in facts.pods)
+    again = await kit.reader.facts(target)
+    assert (again.workload, again.pods) == (facts.workload, facts.pods)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_a_pod_leads_to_its_workload(kit: Kit, kind: Kind) -> None:
+    """By the owner references that controllers write."""
+    target = await kit.make(kind)
+    pod = (await kit.reader.facts(target)).pods[0]
+    resolution = await kit.reader.resolve({"namespace": kit.namespace, "pod": pod.name}, kit.spec)
+    assert resolution.target == target
+
+
+async def test_a_service_leads_to_the_workload_behind_it(kit: Kit) -> None:
+    """Though two ReplicaSets may stand between them."""
+    target = await kit.make(replicas=2)
+    await kit.make_service()
+    await kit.change(target, {"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}})
+    resolution = await kit.reader.resolve({"namespace": kit.namespace, "service": "web"}, kit.spec)
+    assert resolution.target == target
+
+
+async def test_a_rollout_is_seen_while_it_lasts(kit: Kit) -> None:
+    """Rolling, with the time of its ReplicaSet; then rolled out."""
+    target = await kit.make()
+    await kit.change(target, {"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}})
+    seen = []
+
+    async def begun() -> bool:
+        facts = await kit.reader.facts(target)
+        if facts.workload is not None and facts.workload.rollout_started_at is not None:
+            seen.append(facts.workload)
+        return bool(seen) or bool(facts.workload and facts.workload.revision == "2" and facts.workload.rolled_out)
+
+    await kit.until(begun)
+    await kit.rolled_out(target)
+    facts = await kit.reader.facts(target)
+    assert facts.workload is not None
+    assert facts.workload.revision == "2"
+    assert all(item.revision in {"1", "2"} for item in seen)
+
+
+async def test_what_is_not_there_is_said(kit: Kit) -> None:
+    """Absent, or another object of the same name."""
+    labels = {"namespace": kit.namespace, "deployment": "nope"}
+    resolution, facts = await kit.reader.resolve_and_read(labels, kit.spec)
+    assert (resolution.problem, facts.problem) == ("target_not_found", "target_not_found")
+    first = await kit.make()
+    await kit.delete(first)
+    await kit.make()
+    assert (await kit.reader.facts(first)).problem == "target_not_found"
+    with pytest.raises(ClusterError) as caught:
+        await kit.reader.live(first)
+    assert caught.value.reason == "not_found"
+
+
+async def test_the_image_of_a_live_object_gives_its_versions(kit: Kit) -> None:
+    """What a write is based on."""
+    target = await kit.make()
+    live = await kit.reader.live(target)
+    document = await kit.get(target)
+    assert live.image.uid == target.uid
+    assert live.image.object["spec"]["replicas"] == 1
+    assert live.image.generation == document["metadata"]["generation"]
+    assert (live.marker, live.fence) == ("", 0)
+
+
+async def test_evidence_is_captured(kit: Kit) -> None:
+    """The parts that every cluster has are there; what this one lacks is named with a reason."""
+    target = await kit.make()
+    await kit.make_service()
+    bundle = await kit.evidence.capture(CaptureEvidence(target=target))
+    assert {"workload", "pods", "events", "endpoints", "rollout_history"} <= set(bundle.parts)
+    assert [service["metadata"]["name"] for service in bundle.parts["endpoints"]] == ["web"]
+    assert any(name.startswith("logs/") for name in {*bundle.parts, *bundle.missing})
+    assert bundle.parts["events"]
+    assert all(reason for reason in bundle.missing.values())
+    assert {"pods", "workload"}.isdisjoint(bundle.missing)
