@@ -19,6 +19,8 @@ from remediator.sandbox.store import Store
 from remediator.sandbox.watching import Watch
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
+# The log keeps a hundred thousand requests; large bodies are there as their size only.
+MAX_LOGGED_BYTES = 64 * 1024
 TOKEN_PATH = "/-/"  # noqa: S105 - where a token stands, not one
 _JSON_ACCEPTED = ("*/*", "application/*", "application/json", "application/vnd.kubernetes.protobuf")
 
@@ -122,6 +124,8 @@ def _split_token(request: web.Request) -> tuple[str, str | None]:
 def _logged(body: bytes) -> Any:
     if not body:
         return None
+    if len(body) > MAX_LOGGED_BYTES:
+        return f"({len(body)} bytes)"
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,6 +47,14 @@ async def test_requests_are_an_oracle_of_writes(cluster: SandboxServer, http: ai
     assert cluster.requests.writes("deployments") == [first, same, broken]
     assert broken.body == "{not json"
     assert len(cluster.requests) == 5
+
+
+async def test_large_bodies_are_noted_by_size(cluster: SandboxServer, http: aiohttp.ClientSession) -> None:
+    """The log does not hold on to large bodies."""
+    body = {"metadata": {"name": "big"}, "data": {"a": "x" * 100_000}}
+    await http.post("/api/v1/namespaces/backstage/configmaps", json=body)
+    (record,) = cluster.requests.writes("configmaps")
+    assert (record.status, record.body) == (201, f"({len(json.dumps(body))} bytes)")
 
 
 async def test_middlewares_stand_before_the_api(cluster: SandboxServer, http: aiohttp.ClientSession) -> None:
