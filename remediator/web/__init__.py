@@ -1,0 +1,1 @@
+"""What an HTTP client sees: the webhook, health, metrics."""
