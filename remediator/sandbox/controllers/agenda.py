@@ -15,8 +15,8 @@ from remediator.sandbox.clock import Clock, VirtualClock
 Key = tuple[str, str]
 
 _BATCH = 200
-# A world that moves on without time passing is a controller that undoes its own work.
-_MOST_WITHOUT_TIME = 2_000_000
+# So many jobs without time passing mean that a controller undoes its own work.
+_PATIENCE = 2_000_000
 
 
 class Worker(Protocol):
@@ -33,12 +33,16 @@ class RestlessError(RuntimeError):
 class Agenda:
     """Jobs in the order they came, each (worker, key) at most once, and the same for a later moment."""
 
-    def __init__(self, clock: Clock, speed: float = 1.0) -> None:
-        """Tell time by `clock`; a delay of n seconds takes n / `speed`. ValueError for a speed that is not positive."""
+    def __init__(self, clock: Clock, speed: float = 1.0, patience: int = _PATIENCE) -> None:
+        """Tell time by `clock`; a delay of n seconds takes n / `speed`. ValueError for a speed that is not positive.
+
+        `patience` is how many jobs may be done in one go before the world is taken for restless.
+        """
         if speed <= 0:
             raise ValueError(f"speed is {speed}; it must be more than 0 (1 is real time, 10 is ten times as fast)")
         self.clock = clock
         self.speed = speed
+        self._patience = patience
         self._jobs: dict[tuple[Worker, Key], None] = {}
         self._timers: list[tuple[float, int, Worker, Key]] = []
         self._earliest: dict[tuple[Worker, Key], float] = {}
@@ -86,7 +90,7 @@ class Agenda:
             del self._jobs[job]
             job[0].reconcile(job[1])
             done += 1
-            if done >= _MOST_WITHOUT_TIME:
+            if done >= self._patience:
                 raise RestlessError(f"{done} jobs done and no time has passed; the last was {job}")
         return done
 

@@ -14,6 +14,7 @@ from remediator.sandbox.history import Change
 from remediator.sandbox.resources import DISRUPTION_BUDGETS, PODS, Json
 
 _SPENT_SECONDS = 120.0
+_JUST_AFTER = 0.01
 
 
 class DisruptionController:
@@ -60,7 +61,7 @@ class DisruptionController:
         }
         if spent:
             status["disruptedPods"] = spent
-            self._world.agenda.after(_SPENT_SECONDS, self, key)
+            self._world.agenda.after(self._seconds_left(spent.values()), self, key)
         old = (budget.get("status") or {}).get("conditions") or ()
         condition = self._condition(budget, allowed=status["disruptionsAllowed"] > 0, old=old)
         self._world.store.update_status(DISRUPTION_BUDGETS, *key, {**status, "conditions": [condition]})
@@ -74,6 +75,12 @@ class DisruptionController:
             for name, since in granted.items()
             if name in pods and not is_going(pods[name]) and (moment_of(since) or oldest) > oldest
         }
+
+    def _seconds_left(self, since: Iterable[str]) -> float:
+        """Return the seconds of the cluster until the first of the granted evictions is forgotten."""
+        now, speed = self._world.now(), self._world.pace.speed
+        passed = max((now - (moment_of(text) or now)).total_seconds() * speed for text in since)
+        return max(0.0, _SPENT_SECONDS - passed) + _JUST_AFTER
 
     def _expected(self, pods: Sequence[Json]) -> int:
         """Return the replicas that the owners of the pods ask for; a bare pod counts for itself."""

@@ -84,8 +84,16 @@ def proportional(replicas: int, limits: Bounds, sizes: Sequence[Size]) -> list[i
         part = _portion(item, replicas, allowed, change - given) if change and item.wanted else 0
         result.append(item.wanted + part)
         given += part
-    if result and given != change:
-        result[0] = max(0, result[0] + change - given)
+    return _spread(result, change - given)
+
+
+def _spread(sizes: list[int], left: int) -> list[int]:
+    """Give what is left to the first; take what is too much from the first that have it."""
+    result = list(sizes)
+    for index, size in enumerate(result):
+        part = max(left, -size)
+        result[index] += part
+        left -= part
     return result
 
 
@@ -94,4 +102,4 @@ def _portion(item: Size, replicas: int, allowed: int, left: int) -> int:
         return max(-item.wanted, left)
     before = item.noted_maximum or allowed
     part = math.floor(item.wanted * allowed / before + 0.5) - item.wanted
-    return min(part, left) if left > 0 else max(part, left)
+    return max(0, min(part, left)) if left > 0 else min(0, max(part, left))
