@@ -27,7 +27,7 @@ from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
-from remediator.adapters.ledger.pool import open_pools, transaction
+from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.core.match import RuleIndex
 from remediator.flow.bells import Bells
@@ -282,8 +282,8 @@ async def rig(
         client = await KubeClient.connect(ClusterAccess(url=url, token_file=token))
         stack.push_async_callback(client.close)
         pools = await stack.enter_async_context(open_pools(dsn))
-        deliveries = GroupCommit(lambda: transaction(pools.intake), write_deliveries, size=lambda _: 1000)
-        moves = GroupCommit(lambda: transaction(pools.stages), write_moves, size=lambda _: 1000)
+        deliveries = GroupCommit(pools.intake, write_deliveries, size=lambda _: 1000)
+        moves = GroupCommit(pools.stages, write_moves, size=lambda _: 1000)
         clock = SystemClock()
         parts = Parts(
             stores=Stores(

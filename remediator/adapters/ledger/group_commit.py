@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from remediator.adapters.ledger.errors import LedgerReason, ledger_error
-from remediator.adapters.ledger.pool import Connection
+from remediator.adapters.ledger.pool import Connection, LedgerPool, borrowed, is_lost, transaction_on
 from remediator.model.errors import InvariantBroken, LedgerError
 
 T = TypeVar("T")
@@ -41,6 +40,7 @@ class GroupLimits:
 class _Waiting(Generic[T, R]):
     item: T
     size: int
+    deadline: float
     answer: asyncio.Future[R]
 
 
@@ -49,22 +49,25 @@ class GroupCommit(Generic[T, R]):
 
     def __init__(
         self,
-        begin: Callable[[], AbstractAsyncContextManager[Connection]],
+        pool: LedgerPool,
         write: Write[T, R],
         *,
         size: Callable[[T], int],
         limits: GroupLimits | None = None,
     ) -> None:
-        """``begin`` opens a transaction; ``write`` stores items within it and returns one result for each, in order.
+        """``write`` stores items in a transaction on ``pool`` and returns one result for each, in their order.
 
         ``write`` may be called again with a part of the same items after the transaction was rolled back. ``size``
         tells about how many bytes an item takes in memory.
         """
-        self._begin = begin
+        self._pool = pool
         self._write = write
         self._size = size
         self._limits = limits or GroupLimits()
         self._waiting: deque[_Waiting[T, R]] = deque()
+        # All callers have the same patience, so deadlines pass in the order of arrival and one timer is enough.
+        self._unanswered: deque[_Waiting[T, R]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._bytes = 0
         self._wake = asyncio.Event()
         self._open = True
@@ -87,15 +90,14 @@ class GroupCommit(Generic[T, R]):
             raise ledger_error(LedgerReason.FULL, f"{len(self._waiting)} items ({self._bytes} bytes) wait to be stored")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[R] = loop.create_future()
-        self._waiting.append(_Waiting(item, size, answer))
+        waiting = _Waiting(item, size, loop.time() + limits.seconds, answer)
+        self._waiting.append(waiting)
+        self._unanswered.append(waiting)
         self._bytes += size
+        if self._timer is None:
+            self._timer = loop.call_at(waiting.deadline, self._time_out)
         self._wake.set()
-        # A timer of our own: asyncio.timeout would cost a tenth of the whole throughput.
-        timer = loop.call_later(limits.seconds, _time_out, answer, limits.seconds)
-        try:
-            return await answer
-        finally:
-            timer.cancel()
+        return await answer
 
     def close(self) -> None:
         """Take nothing more; ``run`` ends when all that waits is stored."""
@@ -113,16 +115,37 @@ class GroupCommit(Generic[T, R]):
             self._bytes = 0
             _fail(self._waiting, ledger_error(LedgerReason.CLOSING, "the daemon ended before this was stored"))
             self._waiting.clear()
+            self._unanswered.clear()
+            if self._timer is not None:
+                self._timer.cancel()
 
     async def _writer(self) -> None:
         while True:
             if batch := self._take():
-                await self._store(batch)
+                await self._work(batch)
             elif self._open:
                 self._wake.clear()
                 await self._wake.wait()
             else:
                 return
+
+    async def _work(self, batch: list[_Waiting[T, R]]) -> None:
+        """Store this batch and all that gathers meanwhile, on one connection; given back when nothing waits."""
+        try:
+            async with borrowed(self._pool) as connection:
+                while batch:
+                    await self._store(connection, batch)
+                    self._forget_answered()
+                    if is_lost(connection):
+                        break
+                    # Callers whose requests are read already may come aboard.
+                    await asyncio.sleep(0)
+                    batch = self._take()
+        except LedgerError as error:
+            _fail(batch, error)
+        except BaseException:
+            _fail(batch, ledger_error(LedgerReason.CLOSING, "the daemon ended while this was stored"))
+            raise
 
     def _take(self) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
@@ -140,27 +163,41 @@ class GroupCommit(Generic[T, R]):
                 size += following.size
         return batch
 
-    async def _store(self, batch: Sequence[_Waiting[T, R]]) -> None:
+    async def _store(self, connection: Connection, batch: Sequence[_Waiting[T, R]]) -> None:
         try:
-            results = await self._commit([waiting.item for waiting in batch])
+            results = await self._commit(connection, [waiting.item for waiting in batch])
         except LedgerError as error:
             if error.retryable or len(batch) == 1:
                 _fail(batch, error)
                 return
-        except BaseException:
-            _fail(batch, ledger_error(LedgerReason.CLOSING, "the daemon ended while this was stored"))
-            raise
         else:
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(result)
             return
         middle = len(batch) // 2
-        await self._store(batch[:middle])
-        await self._store(batch[middle:])
+        await self._store(connection, batch[:middle])
+        await self._store(connection, batch[middle:])
 
-    async def _commit(self, items: Sequence[T]) -> Sequence[R]:
-        async with self._begin() as connection:
+    def _time_out(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        seconds = self._limits.seconds
+        while self._unanswered:
+            first = self._unanswered[0]
+            if not first.answer.done():
+                if first.deadline > loop.time():
+                    self._timer = loop.call_at(first.deadline, self._time_out)
+                    return
+                first.answer.set_exception(ledger_error(LedgerReason.TIMEOUT, f"not stored within {seconds:g} s"))
+            self._unanswered.popleft()
+
+    def _forget_answered(self) -> None:
+        while self._unanswered and self._unanswered[0].answer.done():
+            self._unanswered.popleft()
+
+    async def _commit(self, connection: Connection, items: Sequence[T]) -> Sequence[R]:
+        async with transaction_on(self._pool, connection):
             results = await self._write(connection, items)
             if len(results) != len(items):
                 raise InvariantBroken(f"{len(results)} results for {len(items)} items")
@@ -174,8 +211,3 @@ def _fail(batch: Iterable[_Waiting[T, R]], error: LedgerError) -> None:
             copy = LedgerError(error.reason, error.message, retryable=error.retryable, retry_after=error.retry_after)
             copy.__cause__ = error.__cause__
             waiting.answer.set_exception(copy)
-
-
-def _time_out(answer: asyncio.Future[R], seconds: float) -> None:
-    if not answer.done():
-        answer.set_exception(ledger_error(LedgerReason.TIMEOUT, f"not stored within {seconds:g} s"))

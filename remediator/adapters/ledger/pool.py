@@ -3,12 +3,13 @@
 Intake, stages and reads have small pools of their own, so that a slow screen or a long queue of work cannot keep an
 alert from being recorded.
 
-Nothing is ever set on a session: behind pgbouncer in transaction mode the next transaction may run on another one, and
-pgbouncer refuses start-up parameters that it does not know. Role, limits and durability are therefore set with SET
-LOCAL, sent in one message with BEGIN, so they cost no round trip and hold whatever the server's defaults are. For the
-same reason the driver's clean-up query after each use is left out, and every statement runs inside ``transaction``:
-there an unnamed statement's parse and execute meet the same server session. Prepared statements save a round trip for
-each statement; they are used when we speak with the server directly, which ``judge`` finds out.
+Every transaction has the same role, limits and durability, whatever the server's defaults are. When we speak with the
+server directly, which ``judge`` finds out, they are set once for each connection, and statements are prepared. Behind
+pgbouncer in transaction mode nothing may be set on a session, because the next transaction may run on another one, and
+start-up parameters that pgbouncer does not know are refused: there they are set with SET LOCAL, sent in one message
+with BEGIN, and nothing is prepared, which costs a round trip for each statement. Either way the driver's clean-up query
+after each use is left out, and every statement runs inside ``transaction``: there an unnamed statement's parse and
+execute meet the same server session.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ _CLOSE_SECONDS = 5.0
 _IDLE_SECONDS = 300.0
 _STATEMENTS_KEPT = 200
 _QUERIES_A_CONNECTION = 1_000_000
-_SETTINGS = (
-    "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; "
-    "SET LOCAL idle_in_transaction_session_timeout = '10s'"
-)
+_SETTINGS = {
+    "synchronous_commit": "on",
+    "lock_timeout": "2s",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+}
 
 
 class Purpose(StrEnum):
@@ -85,7 +88,7 @@ async def open_pools(dsn: str) -> AsyncIterator[LedgerPools]:
     finally:
         await probe.close(timeout=_CLOSE_SECONDS)
     async with AsyncExitStack() as stack:
-        pools = {purpose: await stack.enter_async_context(_pool(dsn, server, purpose)) for purpose in Purpose}
+        pools = {purpose: await stack.enter_async_context(one_pool(dsn, server, purpose)) for purpose in Purpose}
         yield LedgerPools(
             server=server, intake=pools[Purpose.INTAKE], stages=pools[Purpose.STAGES], read=pools[Purpose.READ]
         )
@@ -99,24 +102,51 @@ async def transaction(pool: LedgerPool) -> AsyncIterator[Connection]:
     block speaks with the database and with nobody else. Raises LedgerError for everything that the database, the
     driver or the network says; ``commit_unknown`` when the answer to COMMIT was lost.
     """
+    async with borrowed(pool) as connection, transaction_on(pool, connection):
+        yield connection
+
+
+@asynccontextmanager
+async def borrowed(pool: LedgerPool) -> AsyncIterator[Connection]:
+    """A connection for several transactions in a row (``transaction_on``); waits 4 s for one, then LedgerError."""
     with translated():
         connection = await _acquire(pool)
         try:
-            try:
-                await connection.execute(pool.begin)
-                yield connection
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            await _commit(connection)
+            yield connection
         finally:
             await pool.connections.release(connection, timeout=_CLOSE_SECONDS)
 
 
 @asynccontextmanager
-async def _pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[LedgerPool]:
-    mode = " READ ONLY" if purpose is Purpose.READ else ""
-    role = f"; SET LOCAL ROLE {server.role}" if server.role else ""
+async def transaction_on(pool: LedgerPool, connection: Connection) -> AsyncIterator[None]:
+    """As ``transaction``, on a connection that was borrowed from the same pool."""
+    with translated():
+        try:
+            await connection.execute(pool.begin)
+            yield
+        except BaseException:
+            await _roll_back(connection)
+            raise
+        await _commit(connection)
+
+
+def is_lost(connection: Connection) -> bool:
+    """Whether a borrowed connection is of no more use."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        # The pool has taken a broken connection back already.
+        return True
+
+
+@asynccontextmanager
+async def one_pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[LedgerPool]:
+    """The pool of one purpose on a server that was judged; raises LedgerError when nobody answers."""
+    settings = _SETTINGS | ({"role": server.role} if server.role else {})
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED" + (" READ ONLY" if purpose is Purpose.READ else "")
+    if not server.direct:
+        begin = "; ".join([begin, *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())])
+        settings = {}
     with translated():
         connections = await asyncpg.create_pool(
             dsn,
@@ -127,10 +157,9 @@ async def _pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[Led
             timeout=CONNECT_SECONDS,
             command_timeout=_COMMAND_SECONDS,
             statement_cache_size=_STATEMENTS_KEPT if server.direct else 0,
-            server_settings={"application_name": f"remediator-{purpose.value}"},
+            server_settings={"application_name": f"remediator-{purpose.value}", **settings},
             reset=_leave_as_it_is,
         )
-    begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_SETTINGS}{role}"
     try:
         yield LedgerPool(purpose=purpose, begin=begin, connections=connections)
     finally:
@@ -168,7 +197,7 @@ async def _commit(connection: Connection) -> None:
 
 
 async def _roll_back(connection: Connection) -> None:
-    if connection.is_closed():
+    if is_lost(connection):
         return
     try:
         await connection.execute("ROLLBACK")

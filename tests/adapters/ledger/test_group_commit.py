@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import asyncpg
 import pytest
 
 from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
-from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
+from remediator.adapters.ledger.pool import Connection, LedgerPool
 from remediator.model.errors import InvariantBroken, LedgerError
 
 Numbers = GroupCommit[str, int]
@@ -49,7 +48,7 @@ async def stored(database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Reco
 @asynccontextmanager
 async def running(pool: LedgerPool, table: Table, limits: GroupLimits | None = None) -> AsyncIterator[Numbers]:
     """A group commit that runs until the block ends, then drains."""
-    commits: Numbers = GroupCommit(partial(transaction, pool), table.write, size=len, limits=limits)
+    commits: Numbers = GroupCommit(pool, table.write, size=len, limits=limits)
     async with asyncio.TaskGroup() as group:
         group.create_task(commits.run())
         try:
@@ -219,7 +218,7 @@ async def test_cancelled_writer_tells_everybody(pool: LedgerPool, stored: asyncp
     """When the daemon is torn down nobody is left waiting."""
     table = Table()
     table.free.clear()
-    commits: Numbers = GroupCommit(partial(transaction, pool), table.write, size=len)
+    commits: Numbers = GroupCommit(pool, table.write, size=len)
     async with asyncio.TaskGroup() as group:
         runner = group.create_task(commits.run())
         under_way = group.create_task(outcome(commits, "1"))
@@ -237,7 +236,7 @@ async def test_bug_in_the_writer_ends_it_loudly(pool: LedgerPool) -> None:
     async def forgetful(_: Connection, __: Sequence[str]) -> list[int]:
         return []
 
-    commits: Numbers = GroupCommit(partial(transaction, pool), forgetful, size=len)
+    commits: Numbers = GroupCommit(pool, forgetful, size=len)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(outcome(commits, "1"))
         with pytest.raises(ExceptionGroup) as raised:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from remediator.adapters.ledger import pool as pool_module
-from remediator.adapters.ledger.connect import Server, connect, judge
+from remediator.adapters.ledger.connect import connect, judge
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.migrate import migrate
-from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, open_pools, transaction
+from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, Purpose, one_pool, open_pools, transaction
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
 
 # Sent with the migrated template; the tests write into it freely.
@@ -50,41 +50,30 @@ async def count(pool: LedgerPool) -> int:
     return found
 
 
-async def test_prologue(pools: LedgerPools) -> None:
-    """Every transaction has its isolation, durability, limits and role, whatever the pool."""
-    for pool, read_only in ((pools.intake, "off"), (pools.stages, "off"), (pools.read, "on")):
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "pooler"])
+@pytest.mark.parametrize("purpose", list(Purpose))
+async def test_every_transaction_is_alike(database: str, pools: LedgerPools, purpose: Purpose, direct: bool) -> None:
+    """Every transaction has its isolation, durability, limits and role, whatever the pool and the server."""
+    expected = {
+        "transaction_isolation": "read committed",
+        "synchronous_commit": "on",
+        "lock_timeout": "2s",
+        "statement_timeout": "5s",
+        "idle_in_transaction_session_timeout": "10s",
+        "role": "remediator_app",
+        "transaction_read_only": "on" if purpose is Purpose.READ else "off",
+        "application_name": f"remediator-{purpose.value}",
+    }
+    async with one_pool(database, replace(pools.server, direct=direct), purpose) as pool:
         async with transaction(pool) as connection:
-            names = (
-                "transaction_isolation",
-                "synchronous_commit",
-                "lock_timeout",
-                "statement_timeout",
-                "idle_in_transaction_session_timeout",
-                "role",
-                "transaction_read_only",
-                "application_name",
-            )
-            found = [await connection.fetchval("SELECT current_setting($1)", name) for name in names]
-        assert found == [
-            "read committed",
-            "on",
-            "2s",
-            "5s",
-            "10s",
-            "remediator_app",
-            read_only,
-            f"remediator-{pool.purpose.value}",
-        ]
-
-
-async def test_nothing_stays_on_the_session(pool: LedgerPool) -> None:
-    """Behind a pooler the session belongs to others afterwards."""
-    async with transaction(pool) as connection:
-        inner = await connection.fetchval("SELECT pg_backend_pid()")
-    async with pool.connections.acquire() as connection:
-        assert await connection.fetchval("SELECT pg_backend_pid()") == inner
-        assert await connection.fetchval("SHOW lock_timeout") == "0"
-        assert await connection.fetchval("SELECT current_user") == "remediator"
+            found = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in expected}
+            named = await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''")
+        assert found == expected
+        assert (named > 0) is direct
+        if not direct:
+            async with pool.connections.acquire() as connection:
+                left = [await connection.fetchval(f"SHOW {name}") for name in ("lock_timeout", "role")]
+            assert left == ["0", "none"], "behind a pooler the session belongs to others afterwards"
 
 
 async def test_ledger_is_append_only(pool: LedgerPool) -> None:
@@ -301,16 +290,6 @@ async def test_server_turns_read_only(pool: LedgerPool, other: asyncpg.Connectio
     with pytest.raises(LedgerError) as raised:
         await put(pool, "x")
     assert (raised.value.reason, raised.value.retryable) == ("read_only", True)
-
-
-async def test_statements_without_preparing(database: str, pools: LedgerPools) -> None:
-    """Behind a pooler nothing is prepared by name; the same transactions work."""
-    server = Server(direct=False, role=pools.server.role, version=pools.server.version, warnings=())
-    async with pool_module._pool(database, server, pool_module.Purpose.STAGES) as pooled:  # noqa: SLF001
-        await put(pooled, "x")
-        async with transaction(pooled) as connection:
-            assert await connection.fetchval(COUNT) == 1
-            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
 
 
 async def test_role_comes_and_goes(data_dir: Path) -> None:
