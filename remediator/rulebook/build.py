@@ -132,7 +132,7 @@ def build_rule(entry: Entry[RuleShape], shape: RuleShape) -> Rule:
 
 def build_threshold(entry: Entry[ThresholdShape], shape: ThresholdShape) -> Rule:
     """Return the rule of a row of the threshold table: alerts that mean the same set it off."""
-    matchers = (_alert_matcher(shape.alerts or [shape.name]), *_flat(shape.match))
+    matchers = (_alert_matcher(list(dict.fromkeys([shape.name, *shape.alerts]))), *_flat(shape.match))
     threshold = Threshold(
         expr=shape.expr,
         unit=shape.unit,

@@ -18,7 +18,7 @@ from remediator.rulebook.parse import Entry, lists_of, parse_entry
 from remediator.rulebook.shapes import Name, Shape
 
 
-class ExpectShape(Shape):
+class ExpectShape(Shape, title="Expectation"):
     """What a case expects."""
 
     rules: list[Name] = Field(description="The rules that match, in any order; [] where none may.")
@@ -32,7 +32,7 @@ class ExpectShape(Shape):
     )
 
 
-class CaseShape(Shape):
+class CaseShape(Shape, title="Case"):
     """One case: labels in, rules out."""
 
     name: str = Field(min_length=1, max_length=200, description="What the case shows.")
@@ -40,7 +40,7 @@ class CaseShape(Shape):
     expect: ExpectShape = Field(description="What must come of it.")
 
 
-class CaseFile(Shape):
+class CaseFile(Shape, title="File of cases"):
     """A file of cases."""
 
     cases: list[CaseShape] = Field(min_length=1, max_length=2000, description="Each is tried on all rules.")

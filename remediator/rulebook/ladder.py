@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -61,7 +62,7 @@ def rung_text(rung: Rung) -> str:
     }
     if not changed:
         return rung.action
-    inner = ", ".join(f"{name}: {value}" for name, value in changed.items())
+    inner = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in changed.items())
     return f"{rung.action} {{{inner}}}"
 
 

@@ -86,9 +86,15 @@ WorkloadText = Annotated[
     WithJsonSchema({"type": "string", "pattern": WORKLOAD_PATTERN, "examples": ["{namespace}/{workload}"]}),
 ]
 Matchers = Annotated[tuple[Matcher, ...], PlainValidator(_matchers), WithJsonSchema(_MATCHER_SCHEMA)]
-Step = Annotated[Rung, PlainValidator(parse_rung), WithJsonSchema({"$ref": "#/$defs/Rung"})]
+Step = Annotated[Rung, PlainValidator(parse_rung), WithJsonSchema({"title": "Rung"})]
 Loose = Field(strict=False)
 """For enumerations: their texts are written in YAML, and only their texts."""
+
+
+def _written(default: int | RateLimit, description: str, alias: str | None = None) -> Any:
+    """Return a field whose default is shown as it would be written in a file."""
+    text = rate_text(default) if isinstance(default, RateLimit) else duration_text(default)
+    return Field(default=default, alias=alias, description=description, json_schema_extra={"default": text})
 
 
 class Shape(BaseModel):
@@ -97,7 +103,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
-class TargetShape(Shape):
+class TargetShape(Shape, title="Target"):
     """Which workloads may be touched. An alert's labels only choose among them."""
 
     namespaces: list[Name] | None = Field(
@@ -129,40 +135,35 @@ class TargetShape(Shape):
     )
 
 
-class LimitsShape(Shape):
+class LimitsShape(Shape, title="Limits"):
     """How often the rule may change something. None of them can be switched off."""
 
-    cooldown: Duration = Field(
-        default=_DEFAULTS.cooldown_s,
-        description="How long a target is left alone after a change. It doubles after each change that did not help.",
+    cooldown: Duration = _written(
+        _DEFAULTS.cooldown_s,
+        "How long a target is left alone after a change. It doubles after each change that did not help.",
     )
-    per_target: Rate = Field(
-        default=_DEFAULTS.per_target, description="Changes of one target in any such time, by all rules together."
+    per_target: Rate = _written(_DEFAULTS.per_target, "Changes of one target in any such time, by all rules together.")
+    per_rule: Rate = _written(_DEFAULTS.per_rule, "Changes by this rule in any such time.")
+    per_namespace: Rate = _written(
+        _DEFAULTS.per_namespace, "Changes in one namespace in any such time, by all rules together."
     )
-    per_rule: Rate = Field(default=_DEFAULTS.per_rule, description="Changes by this rule in any such time.")
-    per_namespace: Rate = Field(
-        default=_DEFAULTS.per_namespace, description="Changes in one namespace in any such time, by all rules together."
-    )
-    per_cluster: Rate = Field(
-        default=_DEFAULTS.per_cluster, description="Changes in the cluster in any such time, by all rules together."
+    per_cluster: Rate = _written(
+        _DEFAULTS.per_cluster, "Changes in the cluster in any such time, by all rules together."
     )
 
 
-class RecoverShape(Shape):
+class RecoverShape(Shape, title="Recovery"):
     """What recovered means."""
 
-    for_: Duration = Field(
-        default=_RECOVERY.for_s,
-        alias="for",
-        description="How long the alert must be silent and the workload healthy.",
+    for_: Duration = _written(
+        _RECOVERY.for_s, "How long the alert must be silent and the workload healthy.", alias="for"
     )
-    within: Duration = Field(
-        default=_RECOVERY.within_s,
-        description="How long after the action that may take; then the next rung follows.",
+    within: Duration = _written(
+        _RECOVERY.within_s, "How long after the action that may take; then the next rung follows."
     )
 
 
-class ThresholdRecoverShape(RecoverShape):
+class ThresholdRecoverShape(RecoverShape, title="Recovery of a metric"):
     """What recovered means for a metric."""
 
     below: float | None = Field(
@@ -198,15 +199,13 @@ class EntryShape(Shape):
         le=100,
         description="Share of ready pods below which nothing disruptive is done; the policy's where nothing is said.",
     )
-    shelf_life: Duration = Field(
-        default=120, description="How long a decision may wait for its turn before it is made anew."
-    )
+    shelf_life: Duration = _written(120, "How long a decision may wait for its turn before it is made anew.")
     evidence: bool = Field(
         default=True, description="Whether to look and keep what was seen before a step that ends pods."
     )
 
 
-class RuleShape(EntryShape):
+class RuleShape(EntryShape, title="Rule"):
     """A rule: which alerts, which target, what to do about them, within which limits."""
 
     match: list[Matchers] = Field(
@@ -217,7 +216,7 @@ class RuleShape(EntryShape):
     recover: RecoverShape = Field(default_factory=RecoverShape, description="What recovered means.")
 
 
-class ThresholdShape(EntryShape):
+class ThresholdShape(EntryShape, title="Row of the threshold table"):
     """A row of the threshold table: a metric, two thresholds, and what to do above them."""
 
     expr: Annotated[str, Field(min_length=1), AfterValidator(_expression)] = Field(
@@ -230,7 +229,7 @@ class ThresholdShape(EntryShape):
     alerts: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
         default=[],
         max_length=64,
-        description="Names of alerts that mean the same; the row's own name where nothing is said.",
+        description="Names of alerts that mean the same. The row's own name always does.",
     )
     match: list[Matchers] = Field(
         default=[], max_length=32, description="Further matchers that the alerts of those names must meet."
@@ -238,30 +237,10 @@ class ThresholdShape(EntryShape):
     recover: ThresholdRecoverShape = Field(default_factory=ThresholdRecoverShape, description="What recovered means.")
 
 
-class RuleFile(Shape):
+class RuleFile(Shape, title="Rule file"):
     """A file of rules, of rows of the threshold table, or of both."""
 
     rules: list[RuleShape] = Field(default=[], max_length=2000, description="Rules that alerts set off.")
     thresholds: list[ThresholdShape] = Field(
         default=[], max_length=2000, description="Rows of the threshold table; each becomes a rule."
     )
-
-
-def default_text(value: Any) -> str:
-    """Return a default as it would be written."""
-    match value:
-        case RateLimit():
-            return rate_text(value)
-        case bool():
-            return str(value).lower()
-        case list():
-            return "[" + ", ".join(default_text(item) for item in value) + "]"
-        case None:
-            return ""
-        case _:
-            return str(value)
-
-
-def default_duration(seconds: int) -> str:
-    """Return the default of a duration as it would be written."""
-    return duration_text(seconds)

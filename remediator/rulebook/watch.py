@@ -48,9 +48,8 @@ class StopSignal(Protocol):
 class _Ending(asyncio.Event):
     """Ends the watch when the caller's signal is set.
 
-    The library sets the event that it is given when it is cancelled;
-
-    that must not reach whoever else listens to the caller's signal.
+    The library sets the event that it is given when it is cancelled; that must not reach whoever else listens to the
+    caller's signal.
     """
 
     def __init__(self, stop: StopSignal) -> None:
