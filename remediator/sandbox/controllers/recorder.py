@@ -9,7 +9,6 @@ from remediator.sandbox.clock import timestamp
 from remediator.sandbox.resources import EVENTS, Json
 from remediator.sandbox.store import Store
 
-_REMEMBERED = 20_000
 _KEPT = 20_000
 
 _Sameness = tuple[str, str, str, str, str]
@@ -34,11 +33,12 @@ class Happening:
 
 
 class Recorder:
-    """Leaves events in the store, at most `_KEPT` of its own: the oldest go first, as a real cluster's go by age."""
+    """Leaves events in the store; beyond a limit the oldest go first, as a real cluster's go by age."""
 
-    def __init__(self, store: Store) -> None:
-        """Write into `store`, at its clock's time."""
+    def __init__(self, store: Store, kept: int = _KEPT) -> None:
+        """Write into `store`, at its clock's time; at most `kept` events of its own stay there."""
         self._store = store
+        self._kept = kept
         self._known: OrderedDict[_Sameness, str] = OrderedDict()
         self._written: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -63,9 +63,9 @@ class Recorder:
         self._forget()
 
     def _forget(self) -> None:
-        while len(self._known) > _REMEMBERED:
+        while len(self._known) > self._kept:
             self._known.popitem(last=False)
-        while len(self._written) > _KEPT:
+        while len(self._written) > self._kept:
             (namespace, name), _ = self._written.popitem(last=False)
             self._store.remove(EVENTS, namespace, name)
 
