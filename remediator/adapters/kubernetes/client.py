@@ -101,9 +101,7 @@ class KubeClient:
             connector=self._api.rest_client.pool_manager.connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=limits.total_s, connect=limits.connect_s, sock_connect=limits.connect_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=limits.total_s, connect=limits.connect_s),
             # Nothing is unpacked here, so nothing can blow up here.
             headers={"Accept": "application/json, */*", "Accept-Encoding": "identity"},
             auto_decompress=False,

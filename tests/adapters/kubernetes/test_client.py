@@ -201,6 +201,21 @@ async def test_calls_at_once_are_bounded() -> None:
     assert len(canned.requests) <= 3
 
 
+async def test_waiting_for_a_turn_is_not_waiting_for_a_connection() -> None:
+    """In a burst a call may wait for longer than a connection may take: it is not mistaken for a dead server."""
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return web.json_response({})
+
+    async with (
+        cluster({PATH: slow}, concurrency=1, connect_s=0.2, total_s=5.0) as (_, client),
+        asyncio.TaskGroup() as group,
+    ):
+        tasks = [group.create_task(client.get(GET)) for _ in range(3)]
+    assert [task.result() for task in tasks] == [b"{}"] * 3
+
+
 async def test_connections_are_used_again() -> None:
     """Twenty reads take one connection."""
     peers: set[object] = set()
