@@ -12,7 +12,7 @@ import asyncpg
 
 from remediator.adapters.ledger.errors import translated
 from remediator.adapters.ledger.queries import QUERIES
-from remediator.model.errors import ConfigError
+from remediator.model.errors import ConfigError, LedgerError
 
 Plain: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -140,3 +140,13 @@ async def _role(connection: Plain) -> tuple[str | None, tuple[str, ...]]:
     finally:
         await connection.execute("ROLLBACK")
     return APPLICATION_ROLE, ()
+
+
+async def reachable(dsn: str) -> bool:
+    """Tell whether a server answers at ``dsn`` (a command looks for the daemon's own, which may be gone)."""
+    try:
+        connection = await connect(dsn, name="look", command_seconds=CONNECT_SECONDS)
+    except LedgerError:
+        return False
+    await connection.close(timeout=CONNECT_SECONDS)
+    return True

@@ -1,0 +1,53 @@
+"""``remediator serve``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from remediator.cli.exits import Exit
+from remediator.model.errors import ConfigError, LedgerError
+from remediator.settings import OPTIONS, check_serving, load_settings, yes
+
+TRUTHS = frozenset({"insecure_no_auth"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare a flag for every setting."""
+    parser.epilog = "Every flag is also an environment variable (--listen: REMEDIATOR_LISTEN) and a key of --config."
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings; flags and variables win")
+    for option in OPTIONS:
+        default = f" (default: {option.default})" if option.default and option.read is not yes else ""
+        text = (option.help + default).replace("%", "%%")
+        if option.name in TRUTHS:
+            parser.add_argument(option.flag, dest=option.name, action="store_const", const="true", help=text)
+        else:
+            parser.add_argument(option.flag, dest=option.name, metavar=_metavar(option.name), help=text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    config = args.config or (Path(found) if (found := os.environ.get("REMEDIATOR_CONFIG")) else None)
+    try:
+        settings = load_settings({option.name: getattr(args, option.name) for option in OPTIONS}, config=config)
+        check_serving(settings)
+        # Imported when the settings are known to be good: faults of a command line are told at once.
+        from remediator.wiring import start  # noqa: PLC0415
+
+        asyncio.run(start(settings))
+    except ConfigError as error:
+        print("remediator: cannot start:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        return Exit.FAULTY
+    except LedgerError as error:
+        print(f"remediator: cannot start: the database: {error}", file=sys.stderr)
+        return Exit.FAILED
+    return Exit.OK
+
+
+def _metavar(name: str) -> str:
+    return name.rpartition("_")[2].upper()

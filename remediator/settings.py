@@ -1,0 +1,374 @@
+"""Settings: flags over environment over a file, frozen, every fault in one error.
+
+``OPTIONS`` is the one table: flags, variables, keys of the file and docs/reference/settings.md are made of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from remediator.model.errors import ConfigError
+from remediator.model.policy import Policy
+from remediator.model.rule import Mode, RateLimit
+
+PREFIX = "REMEDIATOR_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SPAN = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
+_RATE = re.compile(r"^(\d+)/(.+)$")
+_DEFAULTS = Policy()
+
+Read = Callable[[str], Any]
+
+
+def span(text: str) -> float:
+    """Return the seconds of ``90s``, ``10m`` or ``1h30m``."""
+    found = _SPAN.fullmatch(text)
+    if not found or not text:
+        raise ValueError("is no span of time; write 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def rate(text: str) -> RateLimit:
+    """Return the limit of ``6/10m``; none of its numbers may be 0, for nothing means unlimited."""
+    found = _RATE.fullmatch(text)
+    if not found:
+        raise ValueError("is no limit; write 6/10m for six in any ten minutes")
+    count, window = int(found.group(1)), int(span(found.group(2)))
+    if count < 1 or window < 1:
+        raise ValueError("must allow at least one in at least a second; use --mode observe to allow nothing")
+    return RateLimit(count=count, window_s=window)
+
+
+def whole(least: int, most: int) -> Read:
+    """Return a reader of whole numbers between two bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,12}", text) or not least <= int(text) <= most:
+            raise ValueError(f"is no whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(least: float, most: float) -> Read:
+    """Return a reader of spans between two bounds, in seconds."""
+
+    def read(text: str) -> float:
+        value = span(text)
+        if not least <= value <= most:
+            raise ValueError(f"must be between {least:g}s and {most:g}s")
+        return value
+
+    return read
+
+
+def choice(*words: str) -> Read:
+    """Return a reader of one of some words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def listen(text: str) -> tuple[str, int]:
+    """Return host and port of ``127.0.0.1:9095``, ``[::1]:9095`` or ``:9095``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 - the largest port
+        raise ValueError("is no address to listen at; write 127.0.0.1:9095 (port 0: any free one)")
+    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - what ":9095" means everywhere
+
+
+def path(text: str) -> Path:
+    """Return a path, ``~`` resolved."""
+    if not text or "\0" in text:
+        raise ValueError("is no path")
+    return Path(text).expanduser()
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a list with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def yes(text: str) -> bool:
+    """Return a truth value."""
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError("must be true or false")
+    return known[text.lower()]
+
+
+def web_url(text: str) -> str:
+    """Return an http or https URL."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no http or https URL")
+    return text
+
+
+def postgres_url(text: str) -> str:
+    """Return a PostgreSQL connection string."""
+    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+        raise ValueError("is no connection string; write postgresql://user@host:5432/database")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: its reader, its default as text ("": none), its help, and whether its value may hold a secret."""
+
+    name: str
+    read: Read
+    default: str
+    help: str
+    secret: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Return ``--webhook-token-file``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Return ``REMEDIATOR_WEBHOOK_TOKEN_FILE``."""
+        return PREFIX + self.name.upper()
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "listen", listen, "127.0.0.1:9095", "address and port for webhooks, health and metrics (port 0: any free one)"
+    ),
+    Option("tls_cert", path, "", "PEM certificate chain to serve HTTPS with; needs --tls-key"),
+    Option("tls_key", path, "", "PEM key of the certificate"),
+    Option("tls_client_ca", path, "", "PEM authority: webhooks then need a client certificate signed by it"),
+    Option("webhook_token_file", path, "", "file with one or two bearer tokens that senders of webhooks may use"),
+    Option("webhook_basic_auth_file", path, "", "file with one or two lines user:password for basic authentication"),
+    Option("insecure_no_auth", yes, "false", "take webhooks from anybody; only when listening on loopback"),
+    Option(
+        "database_url", postgres_url, "", "PostgreSQL server for our state; without it, an embedded one", secret=True
+    ),
+    Option("state_dir", path, "", "folder of the embedded database (default: $XDG_STATE_HOME/remediator)"),
+    Option("rules", path, "rules", "folder (or file) of rules"),
+    Option(
+        "kubeconfig", path, "", "kubeconfig of the cluster (default: $KUBECONFIG, the pod's account, ~/.kube/config)"
+    ),
+    Option("context", str, "", "context in the kubeconfig (default: its current one)"),
+    Option("cluster_concurrency", whole(1, 1000), "32", "requests to the API server at once"),
+    Option(
+        "mode", choice("observe", "ask", "enforce"), "enforce", "ceiling over all rules' modes: it can only lower them"
+    ),
+    Option("protected", words, "", "targets never touched, with commas; patterns such as deployment/monitoring/*"),
+    Option(
+        "protected_namespaces",
+        words,
+        ",".join(_DEFAULTS.protected_namespaces),
+        "namespaces never touched, with commas",
+    ),
+    Option("spacing", seconds(0, 86400), f"{_DEFAULTS.spacing_s}s", "least time between two changes in the cluster"),
+    Option("cluster_burst", rate, "6/10m", "most changes in the cluster in a short time"),
+    Option("cluster_hourly", rate, "20/1h", "most changes in the cluster in a long time"),
+    Option("open_per_namespace", whole(1, 100_000), str(_DEFAULTS.open_per_namespace), "open changes in one namespace"),
+    Option("open_per_cluster", whole(1, 100_000), str(_DEFAULTS.open_per_cluster), "open changes in the cluster"),
+    Option(
+        "min_healthy_percent",
+        whole(0, 100),
+        str(_DEFAULTS.min_healthy_percent),
+        "ready pods below which nothing disruptive is done",
+    ),
+    Option(
+        "max_replicas", whole(1, 10_000), str(_DEFAULTS.max_replicas), "no scale goes above this, whatever a rule says"
+    ),
+    Option("notify_url", web_url, "", "webhook that gets the messages to people, as JSON", secret=True),
+    Option("notify_token_file", path, "", "file with the bearer token for --notify-url"),
+    Option("max_connections", whole(8, 100_000), "512", "connections to the webhook port at once"),
+    Option("accept_deadline", seconds(0.1, 9), "5s", "time in which a webhook must be stored, else it is answered 503"),
+    Option(
+        "inbox_limit", whole(100, 10_000_000), "200000", "signals that may wait to be matched; then webhooks get 503"
+    ),
+    Option("match_batch", whole(1, 10_000), "500", "signals matched in one transaction"),
+    Option("admit_batch", whole(1, 1000), "64", "candidates decided in one transaction"),
+    Option("execute_concurrency", whole(1, 1000), "16", "actions carried out at once by this replica"),
+    Option("action_lease", seconds(20, 3600), "90s", "time after which another replica takes over an action"),
+    Option("drain", seconds(1, 600), "25s", "time for the work in hand when the daemon is stopped"),
+    Option("log_format", choice("auto", "json", "console"), "auto", "how the log looks (auto: console on a terminal)"),
+    Option("log_level", choice("debug", "info", "warning", "error"), "info", "least level of the log"),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, read and checked; one field for each of ``OPTIONS``. Times in seconds."""
+
+    listen: tuple[str, int]
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    webhook_token_file: Path | None
+    webhook_basic_auth_file: Path | None
+    insecure_no_auth: bool
+    database_url: str | None = field(repr=False)
+    state_dir: Path
+    rules: Path
+    kubeconfig: Path | None
+    context: str | None
+    cluster_concurrency: int
+    mode: str
+    protected: tuple[str, ...]
+    protected_namespaces: tuple[str, ...]
+    spacing: float
+    cluster_burst: RateLimit
+    cluster_hourly: RateLimit
+    open_per_namespace: int
+    open_per_cluster: int
+    min_healthy_percent: int
+    max_replicas: int
+    notify_url: str | None = field(repr=False)
+    notify_token_file: Path | None
+    max_connections: int
+    accept_deadline: float
+    inbox_limit: int
+    match_batch: int
+    admit_batch: int
+    execute_concurrency: int
+    action_lease: float
+    drain: float
+    log_format: str
+    log_level: str
+
+    def policy(self) -> Policy:
+        """Return what holds over all rules."""
+        return Policy(
+            ceiling=Mode(self.mode),
+            protected=self.protected,
+            protected_namespaces=self.protected_namespaces,
+            spacing_s=int(self.spacing),
+            cluster_burst=self.cluster_burst,
+            cluster_hourly=self.cluster_hourly,
+            open_per_namespace=self.open_per_namespace,
+            open_per_cluster=self.open_per_cluster,
+            min_healthy_percent=self.min_healthy_percent,
+            max_replicas=self.max_replicas,
+        )
+
+
+def load_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, config: Path | None = None
+) -> Settings:
+    """Read settings. ``flags`` holds texts (or values) by option name; what is missing or None was not given.
+
+    Raises ConfigError with every fault, each naming its flag, its variable, or its key in the file.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    from_file = _file(config, problems) if config is not None else {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        place, raw = _given(option, flags, environ, from_file, config)
+        if raw is None or raw == "":
+            values[option.name] = None
+            continue
+        try:
+            values[option.name] = raw if not isinstance(raw, str) else option.read(raw)
+        except ValueError as error:
+            shown = "its value" if option.secret else repr(raw)[:100]
+            problems.append(f"{place}: {shown} {error}")
+    values["state_dir"] = values.get("state_dir") or _state_dir(environ)
+    for option in OPTIONS:
+        if option.read is words and values.get(option.name) is None:
+            values[option.name] = ()
+    problems += _strangers(environ, from_file, config)
+    if not problems:
+        settings = Settings(**{one.name: values[one.name] for one in fields(Settings)})
+        problems += _together(settings)
+        if not problems:
+            return settings
+    raise ConfigError(*problems)
+
+
+def check_serving(settings: Settings) -> None:
+    """Refuse to serve without authentication where others can reach the port. Raises ConfigError."""
+    host, _ = settings.listen
+    authenticated = settings.webhook_token_file or settings.webhook_basic_auth_file or settings.tls_client_ca
+    if authenticated:
+        return
+    if not settings.insecure_no_auth:
+        raise ConfigError(
+            "webhooks need authentication: give --webhook-token-file, --webhook-basic-auth-file or --tls-client-ca;"
+            " --insecure-no-auth takes them from anybody on this machine"
+        )
+    if host not in LOOPBACK:
+        raise ConfigError(f"--insecure-no-auth: only when listening on loopback, and --listen says {host}")
+
+
+def _given(
+    option: Option,
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    from_file: Mapping[str, Any],
+    config: Path | None,
+) -> tuple[str, Any]:
+    if flags.get(option.name) is not None:
+        return option.flag, flags[option.name]
+    if environ.get(option.variable):
+        return option.variable, environ[option.variable]
+    if option.name in from_file:
+        raw = from_file[option.name]
+        return f"{config}:{option.name}", raw if isinstance(raw, str) else _as_text(raw)
+    return option.flag, option.default
+
+
+def _as_text(raw: object) -> str:
+    if isinstance(raw, bool):
+        return str(raw).lower()
+    if isinstance(raw, list):
+        return ",".join(str(part) for part in raw)
+    return str(raw)
+
+
+def _file(config: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        with config.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        problems.append(f"--config {config}: cannot be read: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"--config {config}: is no TOML: {error}")
+    return {}
+
+
+def _strangers(environ: Mapping[str, str], from_file: Mapping[str, Any], config: Path | None) -> list[str]:
+    """Name what was meant for us and is not known: a misspelt setting must not be ignored in silence."""
+    known = {option.variable for option in OPTIONS} | {PREFIX + "CONFIG", PREFIX + "PG_BIN"}
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    return [f"{name}: there is no such setting; see remediator serve --help" for name in unknown] + [
+        f"{config}:{name}: there is no such setting" for name in sorted(from_file) if name not in _BY_NAME
+    ]
+
+
+def _together(settings: Settings) -> list[str]:
+    """Return the faults that settings have only with each other."""
+    problems = []
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        problems.append("--tls-cert and --tls-key: give both or neither")
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        problems.append("--tls-client-ca: needs --tls-cert and --tls-key")
+    if settings.notify_token_file is not None and settings.notify_url is None:
+        problems.append("--notify-token-file: needs --notify-url")
+    return problems
+
+
+def _state_dir(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
+    return Path(base) / "remediator"

@@ -1,0 +1,401 @@
+"""The only file that names adapters: settings in, a running daemon out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from remediator import __version__
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.kubernetes.access import ClusterAccess, find_access
+from remediator.adapters.kubernetes.client import ClientLimits
+from remediator.adapters.kubernetes.late import LateCluster
+from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
+from remediator.adapters.ledger.admission import LedgerAdmissionStore
+from remediator.adapters.ledger.connect import reachable
+from remediator.adapters.ledger.embedded import running
+from remediator.adapters.ledger.evidence import LedgerEvidenceStore
+from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
+from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
+from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
+from remediator.adapters.ledger.matching import LedgerMatchStore
+from remediator.adapters.ledger.migrate import migrate
+from remediator.adapters.ledger.pool import LedgerPools, open_pools
+from remediator.adapters.ledger.record import LedgerAppender, LedgerView
+from remediator.adapters.ledger.wakeups import Wakeups
+from remediator.adapters.notify import LogNotifier, WebhookNotifier
+from remediator.adapters.observer import MetricsObserver
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.parts import Bounds, Cluster, Parts, Stores
+from remediator.flow.pipeline import pipeline
+from remediator.flow.receive import Receive
+from remediator.flow.supervisor import Background, Supervisor
+from remediator.logs import set_up_logs
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import ConfigError, InvariantBroken, PortError
+from remediator.model.signal import Delivery
+from remediator.ports.clock import Clock
+from remediator.ports.health import HealthStatus
+from remediator.ports.ledger import Approvals, LedgerReader
+from remediator.ports.notifier import Notifier
+from remediator.ports.observer import StageEvent
+from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
+from remediator.settings import Settings, load_settings
+from remediator.web.app import AppParts, build_app
+from remediator.web.credentials import Credentials
+from remediator.web.door import Door, DoorLimits
+from remediator.web.health import Health
+from remediator.web.receive import BodyLimits, BodyReader
+from remediator.web.server import ListenAt, WebServer
+from remediator.web.tls import TlsFiles, server_context
+from remediator.web.webhook import Webhook, WebhookLimits, WebhookParts
+
+MEASURE_S = 1.0
+SILENT_S = 60.0
+OLD_SIGNAL_S = 60.0
+
+
+def daemon_file(state_dir: Path) -> Path:
+    """Return the file in which a running daemon says where it is, for the commands on the same machine."""
+    return state_dir / "daemon.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What commands that read the ledger, or answer for it, work with."""
+
+    view: LedgerReader
+    approvals: Approvals
+    clock: Clock
+
+
+@asynccontextmanager
+async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
+    """Open the ledger that the flags, the environment or the daemon on this machine name.
+
+    Raises ConfigError when there is none, LedgerError when nobody answers.
+    """
+    settings = load_settings(flags)
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url or await _dsn_on_this_machine(settings.state_dir, stack)
+        pools = await stack.enter_async_context(open_pools(dsn))
+        yield Desk(view=LedgerView(pools.read), approvals=LedgerAppender(pools.stages), clock=SystemClock())
+
+
+async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> str:
+    """Return the daemon's database; start it for the length of the command where the daemon does not run."""
+    place = daemon_file(state_dir)
+    if place.exists():
+        dsn = str(msgspec.json.decode(place.read_bytes())["dsn"])
+        if await reachable(dsn):
+            return dsn
+    data = state_dir / "postgres"
+    if not (data / "cluster").exists():
+        message = f"there is no ledger in {state_dir}: the daemon has not run here; give --state-dir or --database-url"
+        raise ConfigError(message)
+    server = await stack.enter_async_context(running(data))
+    await migrate(server.dsn)
+    return server.dsn
+
+
+async def start(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT; raise ConfigError when it cannot start, or what killed a task."""
+    set_up_logs(settings.log_format, settings.log_level)
+    observer = MetricsObserver()
+    async with AsyncExitStack() as stack:
+        daemon = Daemon(settings, observer)
+        await daemon.set_up(stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.supervisor.stop.set)
+        await daemon.supervisor.run()
+
+
+class Daemon:
+    """Everything that a running daemon consists of. ``set_up`` builds it, the supervisor runs it."""
+
+    supervisor: Supervisor
+    pools: LedgerPools
+    inbox: LedgerInbox
+    rulebook: LiveRulebook
+    appender: LedgerAppender
+
+    def __init__(self, settings: Settings, observer: MetricsObserver) -> None:
+        """Begin with what needs no I/O."""
+        self.settings = settings
+        self.observer = observer
+        self.clock = SystemClock()
+        self.bells = Bells()
+        self.broken: InvariantBroken | None = None
+        self.dsn = ""
+
+    async def set_up(self, stack: AsyncExitStack) -> None:
+        """Open everything, in the order in which it is needed."""
+        settings = self.settings
+        self.rulebook = LiveRulebook((settings.rules,), self.observer, told=self._rules_changed)
+        credentials = self._credentials()
+        background = [*await self._database(stack)]
+        deliveries = GroupCommit(
+            self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2)
+        )
+        moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
+        self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
+        self.appender = LedgerAppender(self.pools.stages)
+        cluster = LateCluster(
+            access=self._access(),
+            limits=ClientLimits(concurrency=settings.cluster_concurrency),
+            clock=self.clock,
+            tell=self._tell_cluster,
+        )
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        parts = Parts(
+            stores=Stores(
+                matching=LedgerMatchStore(self.pools.stages),
+                admission=LedgerAdmissionStore(self.pools.stages),
+                actions=LedgerActionStore(self.pools.stages, moves),
+                evidence=LedgerEvidenceStore(self.pools.stages),
+                incidents=LedgerIncidentStore(self.pools.stages),
+                outbox=LedgerOutbox(self.pools.stages),
+                ledger=self.appender,
+            ),
+            cluster=Cluster(reader=cluster, evidence=cluster, writer=cluster),
+            notifier=self._notifier(http),
+            rulebook=self.rulebook,
+            policy=settings.policy(),
+            bounds=self._bounds(),
+            clock=self.clock,
+            observer=self.observer,
+            owner=f"{os.uname().nodename}:{os.getpid()}",
+        )
+        background += [
+            Background(name="deliveries", run=deliveries.run),
+            Background(name="moves", run=moves.run),
+            Background(name="cluster", run=cluster.run),
+            Background(name="rules", run=self._watch_rules),
+            Background(name="measure", run=self._measure),
+        ]
+        self.supervisor = Supervisor(
+            pipeline=partial(pipeline, parts, self.bells),
+            front=partial(self._front, credentials),
+            background=background,
+            clock=self.clock,
+            observer=self.observer,
+            drain_s=settings.drain,
+        )
+        await self._keep_rules(self.rulebook.current().digest, EntryKind.RULES_LOADED, "rules loaded at start")
+
+    async def _database(self, stack: AsyncExitStack) -> list[Background]:
+        """Open our PostgreSQL, bring its schema up to date, and return the tasks that keep an eye on it."""
+        background: list[Background] = []
+        self.dsn = self.settings.database_url or ""
+        if not self.dsn:
+            server = await stack.enter_async_context(running(self.settings.state_dir / "postgres"))
+            self.dsn = server.dsn
+            background.append(Background(name="postgres", run=server.wait))
+        report = await migrate(self.dsn)
+        self.pools = await stack.enter_async_context(open_pools(self.dsn))
+        for warning in (*report.warnings, *self.pools.server.warnings):
+            self._tell("database", "warning", warning=warning)
+        if self.pools.server.direct:
+            wakeups = Wakeups(dsn=self.dsn, ring=self._ring, lost=lambda why: self._tell("wakeups", "lost", error=why))
+            background.append(Background(name="wakeups", run=wakeups.run))
+        return background
+
+    @asynccontextmanager
+    async def _front(self, credentials: Credentials) -> AsyncIterator[None]:
+        """Open the door, tell where it is, and close it first when the end comes."""
+        settings = self.settings
+        tls = _tls(settings)
+        context = server_context(tls) if tls else None
+        threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="parse")
+        async with asyncio.TaskGroup() as handshakes:
+            limits = DoorLimits(max_connections=settings.max_connections)
+            door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=context)
+            webhook = Webhook(
+                WebhookParts(
+                    inbox=Receive(self.inbox, self.bells),
+                    clock=self.clock,
+                    observer=self.observer,
+                    credentials=credentials,
+                    reader=BodyReader(BodyLimits()),
+                    threads=threads,
+                    client_certificate=tls is not None and tls.client_ca is not None,
+                ),
+                WebhookLimits(accept_s=settings.accept_deadline),
+            )
+            app = build_app(
+                AppParts(
+                    webhook=webhook,
+                    live=Health(self._live_checks(), self.clock),
+                    ready=Health([*self._live_checks(), *self._ready_checks()], self.clock),
+                    render_metrics=self.observer.render,
+                    door=door,
+                    observer=self.observer,
+                    on_bug=self._bug,
+                )
+            )
+            server = WebServer(app, door, ListenAt(*settings.listen, context))
+            await server.start()
+            place = daemon_file(settings.state_dir)
+            try:
+                self._announce(server.url, place)
+                yield
+            finally:
+                place.unlink(missing_ok=True)
+                await server.stop(settings.drain / 2)
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def _announce(self, url: str, place: Path) -> None:
+        """Say where the daemon is: in the log, and in a private file for commands on this machine."""
+        content = {"url": url, "dsn": self.dsn, "pid": os.getpid(), "version": __version__}
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = place.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_bytes(msgspec.json.encode(content))
+        draft.replace(place)
+        self._tell("daemon", "listening", url=url, version=__version__, mode=self.settings.mode)
+
+    async def _watch_rules(self) -> None:
+        await self.rulebook.watch(asyncio.Event())
+
+    async def _rules_changed(self, reload: Reload) -> None:
+        if reload.outcome is ReloadOutcome.LOADED:
+            await self._keep_rules(reload.rules.digest, EntryKind.RULES_LOADED, "rules loaded")
+            return
+        faults = [str(fault) for fault in reload.faults]
+        summary = f"{len(faults)} faults in the rule files; the last good rules stay in force: {faults[0]}"
+        entry = NewEntry(kind=EntryKind.RULES_REJECTED, summary=summary, data={"faults": faults[:100]})
+        await self._append(entry)
+
+    async def _keep_rules(self, digest: str, kind: EntryKind, words: str) -> None:
+        count = len(self.rulebook.current().rules)
+        entry = NewEntry(kind=kind, summary=f"{words}: {count} rules, digest {digest[:12]}", data={"digest": digest})
+        try:
+            await self.appender.keep_rule_set(digest, {}, entry)
+        except PortError as error:
+            self._tell("rules", "unrecorded", error=str(error))
+
+    async def _append(self, entry: NewEntry) -> None:
+        try:
+            await self.appender.append(entry)
+        except PortError as error:
+            self._tell("ledger", "unrecorded", error=str(error), summary=entry.summary)
+
+    async def _measure(self) -> None:
+        """Keep the inbox's figures fresh, and notice when the loop is late."""
+        while True:
+            began = self.clock.monotonic()
+            await self.clock.sleep(MEASURE_S)
+            self.observer.loop_lag(self.clock.monotonic() - began - MEASURE_S)
+            try:
+                await self.inbox.measure()
+            except PortError as error:
+                self._tell("inbox", "unmeasured", error=str(error))
+                continue
+            self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
+
+    def _credentials(self) -> Credentials:
+        settings = self.settings
+        credentials = Credentials(
+            tokens=settings.webhook_token_file,
+            basic=settings.webhook_basic_auth_file,
+            monotonic=self.clock.monotonic,
+            observer=self.observer,
+        )
+        credentials.load()
+        return credentials
+
+    def _access(self) -> ClusterAccess | None:
+        settings = self.settings
+        if settings.kubeconfig is not None:
+            return ClusterAccess(kubeconfig=str(settings.kubeconfig), context=settings.context or "")
+        try:
+            return find_access(os.environ, Path.home())
+        except ConfigError:
+            return None
+
+    def _notifier(self, http: aiohttp.ClientSession) -> Notifier:
+        settings = self.settings
+        if settings.notify_url:
+            return WebhookNotifier(http, settings.notify_url, token_file=settings.notify_token_file)
+        return LogNotifier("set --notify-url (REMEDIATOR_NOTIFY_URL) to have people told")
+
+    def _bounds(self) -> Bounds:
+        settings = self.settings
+        return Bounds(
+            match_batch=settings.match_batch,
+            admit_batch=settings.admit_batch,
+            execute_concurrency=settings.execute_concurrency,
+            action_lease_s=settings.action_lease,
+        )
+
+    def _live_checks(self) -> list[Check]:
+        return [Check("tasks", self._tasks_alive)]
+
+    def _ready_checks(self) -> list[Check]:
+        return [Check("database", self._database_answers), Check("inbox", self._inbox_moves)]
+
+    async def _tasks_alive(self) -> HealthStatus:
+        silent = self.supervisor.silent_lanes(SILENT_S)
+        if self.broken is not None:
+            return HealthStatus(ok=False, detail=f"an invariant is broken: {self.broken}")
+        return HealthStatus(ok=not silent, detail=f"silent: {', '.join(silent)}" if silent else "all lanes move")
+
+    async def _database_answers(self) -> HealthStatus:
+        began = self.clock.monotonic()
+        await LedgerView(self.pools.read).ping()
+        return HealthStatus(ok=True, detail=f"answers in {(self.clock.monotonic() - began) * 1000:.1f} ms")
+
+    async def _inbox_moves(self) -> HealthStatus:
+        waiting, oldest = self.inbox.waiting, self.inbox.oldest_s
+        late = waiting > 0 and oldest > OLD_SIGNAL_S
+        return HealthStatus(ok=not late, detail=f"{waiting} signals wait, the oldest for {oldest:.1f} s")
+
+    def _bug(self, error: InvariantBroken) -> None:
+        self.broken = error
+        self.supervisor.stop.set()
+
+    def _ring(self, stage: str) -> None:
+        if stage in {known.value for known in Stage}:
+            self.bells.ring(Stage(stage))
+
+    def _tell_cluster(self, outcome: str, detail: str) -> None:
+        self._tell("cluster", outcome, detail=detail)
+
+    def _tell(self, stage: str, outcome: str, **fields: object) -> None:
+        self.observer.tell(StageEvent(stage=stage, outcome=outcome, fields=dict(fields)))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Implements ports.health.HealthCheck with a function."""
+
+    name: str
+    ask: Callable[[], Any]
+
+    async def check(self) -> HealthStatus:
+        """Ask."""
+        status: HealthStatus = await self.ask()
+        return status
+
+
+def _size(delivery: Delivery) -> int:
+    """Return about how many bytes a delivery takes."""
+    return 256 + 1024 * (len(delivery.signals) + len(delivery.quarantined))
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
