@@ -47,7 +47,7 @@ class _Secret:
 class _Stamp:
     """What tells that a file was replaced or rewritten."""
 
-    modified_ns: int
+    changed_ns: int
     size: int
     inode: int
 
@@ -67,7 +67,7 @@ class CredentialFile:
         """Read the file if it changed and tell whether it did. Raises ConfigError; the last good secrets stay."""
         try:
             found = self.path.stat()
-            stamp = _Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = _Stamp(found.st_ctime_ns, found.st_size, found.st_ino)
             if stamp == self._stamp:
                 return False
             self._stamp = stamp
@@ -75,7 +75,6 @@ class CredentialFile:
                 raise ConfigError(f"{self.path}: {found.st_size} bytes, at most {_MAX_FILE_BYTES} are read")
             text = self.path.read_text(encoding="utf-8")
         except OSError as error:
-            self._stamp = None
             raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self.path}: is not UTF-8 text") from error
@@ -114,6 +113,7 @@ class Credentials:
         self._monotonic = monotonic
         self._observer = observer
         self._next_look = 0.0
+        self._told: dict[CredentialFile, tuple[str, ...]] = {}
 
     @property
     def required(self) -> bool:
@@ -165,9 +165,12 @@ class Credentials:
         for file in self._files():
             try:
                 changed = file.refresh()
+                self._told.pop(file, None)
             except ConfigError as error:
                 # Locking every sender out because of a half-written file would lose alerts; it is said loudly instead.
-                self._tell("unreadable", file, problems=list(error.problems))
+                if self._told.get(file) != error.problems:
+                    self._told[file] = error.problems
+                    self._tell("unreadable", file, problems=list(error.problems))
                 continue
             if changed:
                 self._tell("reloaded", file, secrets=len(file.secrets))

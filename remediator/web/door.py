@@ -238,11 +238,9 @@ class Door:
 
     async def _shake_hands(self, gate: Gate, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         try:
-            secured = await self._loop.start_tls(
-                transport, gate, tls, server_side=True, ssl_handshake_timeout=self._limits.receive_s
-            )
+            secured = await self._loop.start_tls(transport, gate, tls, server_side=True)
         except (OSError, asyncio.IncompleteReadError):
-            # ssl.SSLError and the handshake's timeout are OSErrors; plain HTTP on a TLS port ends here too.
+            # ssl.SSLError is an OSError; plain HTTP on a TLS port ends here too. The sweeper ends what takes too long.
             self._tell("handshake_failed")
             secured = None
         if secured is None or gate not in self._gates:

@@ -8,7 +8,7 @@ costs the database nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -36,21 +36,25 @@ class Health:
         self._deadline_s = deadline_s
         self._reuse_s = reuse_s
         self._asking = asyncio.Lock()
-        self._answer: dict[str, HealthStatus] = {}
+        self._answer: Mapping[str, HealthStatus] = {}
         self._good_until = float("-inf")
 
     async def handle(self, _request: web.Request) -> web.Response:
         """Answer 200 where every check is ok, 503 otherwise, with each check by name."""
-        async with self._asking:
-            if self._clock.monotonic() >= self._good_until:
-                self._answer = await self._ask_all()
-                self._good_until = self._clock.monotonic() + self._reuse_s
-            answer = self._answer
+        answer = await self.look()
         ok = all(status.ok for status in answer.values())
         content: dict[str, Any] = {"ok": ok, "checks": answer}
         return json_answer(content, status=200 if ok else _UNAVAILABLE)
 
-    async def _ask_all(self) -> dict[str, HealthStatus]:
+    async def look(self) -> Mapping[str, HealthStatus]:
+        """Return each check's answer, at most ``reuse_s`` old."""
+        async with self._asking:
+            if self._clock.monotonic() >= self._good_until:
+                self._answer = await self._ask_all()
+                self._good_until = self._clock.monotonic() + self._reuse_s
+            return self._answer
+
+    async def _ask_all(self) -> Mapping[str, HealthStatus]:
         async with asyncio.TaskGroup() as tasks:
             asked = {check.name: tasks.create_task(self._ask(check)) for check in self._checks}
         return {name: task.result() for name, task in asked.items()}

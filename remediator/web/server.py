@@ -34,8 +34,8 @@ class WebServer:
 
     def __init__(self, app: web.Application, door: Door, at: ListenAt) -> None:
         """Be ready to start. The door has been made with the same TLS context."""
-        self._app = app
-        self._door = door
+        self.app = app
+        self.door = door
         self._at = at
         self._server: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -47,10 +47,15 @@ class WebServer:
         host = f"[{self._at.host}]" if ":" in self._at.host else self._at.host
         return f"{'https' if self._at.tls else 'http'}://{host}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return self.door.connections
+
     async def start(self) -> None:
         """Listen. Raises ConfigError that names the flag where the address cannot be had."""
         runner = web.AppRunner(
-            self._app,
+            self.app,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=_KEEP_ALIVE_S,
@@ -63,7 +68,7 @@ class WebServer:
         assert make_http is not None  # noqa: S101 - setup() made it
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._door.serve(make_http), self._at.host, self._at.port, backlog=_BACKLOG
+                self.door.serve(make_http), self._at.host, self._at.port, backlog=_BACKLOG
             )
         except (OSError, OverflowError) as error:
             await runner.cleanup()
@@ -77,8 +82,8 @@ class WebServer:
             return
         self._server.close()
         runner, self._runner, self._server = self._runner, None, None
-        await self._door.drain(drain_s)
-        self._door.close()
+        await self.door.drain(drain_s)
+        self.door.close()
         await runner.cleanup()
 
 

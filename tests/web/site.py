@@ -76,6 +76,7 @@ class Setup:
     live: Sequence[HealthCheck] = ()
     ready: Sequence[HealthCheck] = ()
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
+    metrics: bytes = b"# HELP x y\n"
     drain_s: float = 5.0
     host: str = "127.0.0.1"
     port: int = 0
@@ -105,7 +106,7 @@ async def running(setup: Setup | None = None) -> AsyncIterator[Site]:
         observer=notebook,
         live=setup.live,
         ready=setup.ready,
-        render_metrics=lambda: b"# HELP x y\n",
+        render_metrics=lambda: setup.metrics,
         on_bug=bugs.append,
     )
     async with serving(options, parts) as server:

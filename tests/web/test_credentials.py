@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 
 import pytest
@@ -110,9 +109,8 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_a_swapped_symlink_is_seen(tmp_path: Path) -> None:
-    """A Kubernetes Secret is replaced by turning a link; size and time may stay the same."""
+    """A Kubernetes Secret is replaced by turning a link; the size may stay the same."""
     first, second = file(tmp_path, TOKEN, "a"), file(tmp_path, OTHER, "b")
-    os.utime(second, ns=(first.stat().st_atime_ns, first.stat().st_mtime_ns))
     link = tmp_path / "link"
     link.symlink_to(first)
     credentials, clock, _ = loaded(link)
@@ -122,17 +120,28 @@ def test_a_swapped_symlink_is_seen(tmp_path: Path) -> None:
     assert credentials.source_of(f"Bearer {OTHER}") == "alertmanager"
 
 
+def test_a_file_that_becomes_readable_again_is_read(tmp_path: Path) -> None:
+    """Neither its length nor its text has changed, only its rights; that is enough to look again."""
+    path = file(tmp_path, TOKEN)
+    credentials, clock, notebook = loaded(path)
+    path.chmod(0o644)
+    clock.ahead += RECHECK_S
+    assert credentials.source_of(f"Bearer {TOKEN}") == "alertmanager"
+    assert notebook.outcomes("credentials") == ["reloaded", "world_readable"]
+
+
 @pytest.mark.parametrize("damage", ["", "short\n", None])
 def test_a_file_that_goes_bad_keeps_the_last_good_secrets(tmp_path: Path, damage: str | None) -> None:
-    """A half-written file must not shut Alertmanager out; it is told at every look until it is good again."""
+    """A half-written file must not shut Alertmanager out; it is told, once."""
     path = file(tmp_path, TOKEN)
     credentials, clock, notebook = loaded(path)
     if damage is None:
         path.unlink()
     else:
         path.write_text(damage)
-    clock.ahead += RECHECK_S
-    assert credentials.source_of(f"Bearer {TOKEN}") == "alertmanager"
+    for _ in range(2):
+        clock.ahead += RECHECK_S
+        assert credentials.source_of(f"Bearer {TOKEN}") == "alertmanager"
     assert notebook.outcomes("credentials") == ["unreadable"]
     file(tmp_path, OTHER + "\n\n")
     clock.ahead += RECHECK_S
