@@ -11,7 +11,10 @@ from remediator.model.target import Kind, Target
 
 
 class RestartParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``allow_single``: also restart a workload that has one pod only, and so nobody who serves meanwhile."""
+    """``allow_single``: also restart a workload that has one pod only, and so nobody who serves meanwhile.
+
+    That holds for the strategy Recreate too: with one pod, ending it first is the same outage.
+    """
 
     allow_single: bool = False
 
@@ -29,7 +32,7 @@ def plan(
     return Plan(
         action="restart",
         target=target,
-        summary=f"restart {target}: replace its {workload.replicas} pods one after the other",
+        summary=f"restart {target}: {_how(workload.replicas)}",
         # The executor's mark on the pod template is the change: a time stamp would start a second rollout when redone.
         steps=(PatchObject(target=target, patch={}, mark_template=True),),
         changes=True,
@@ -46,7 +49,8 @@ def _obstacle(target: Target, workload: WorkloadFacts, *, allow_single: bool) ->
             reason="paused",
             message=f"{target} is paused, a restart would not roll out; resume it (kubectl rollout resume)",
         )
-    if workload.strategy != "RollingUpdate":
+    single_outage_is_meant = allow_single and workload.replicas == 1 and workload.strategy == "Recreate"
+    if workload.strategy != "RollingUpdate" and not single_outage_is_meant:
         return CannotPlan(
             reason="strategy",
             message=f"{target} has the strategy {workload.strategy}: {_effect(workload.strategy)}",
@@ -61,6 +65,11 @@ def _obstacle(target: Target, workload: WorkloadFacts, *, allow_single: bool) ->
             numbers={"replicas": 1},
         )
     return None
+
+
+def _how(replicas: int) -> str:
+    """Return what happens to the pods."""
+    return f"replace its {replicas} pods one after the other" if replicas > 1 else "replace its only pod"
 
 
 def _effect(strategy: str) -> str:

@@ -40,7 +40,7 @@ OPT_OUT = "remediator.io/opt-out"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep database, rules and daemon log in this new folder")
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep database, rules and log in this new folder")
 
 
 def run(args: argparse.Namespace) -> int:

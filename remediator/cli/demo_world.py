@@ -1,4 +1,4 @@
-"""The world of the demo: the sandbox's portal, and a monitoring that sees its pods and posts what Alertmanager would."""
+"""The world of the demo: the sandbox's portal, and a monitoring that posts what Alertmanager would."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Monitoring:
         }
         body = webhook_body(watch, starts, ends)
         async with self.http.post(self.url + WEBHOOK, json=body, headers=headers) as answer:
-            if answer.status != 200:
+            if not answer.ok:
                 raise DemoFailed(f"the webhook answered {answer.status}: {(await answer.text())[:300]}")
 
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings({option.name: getattr(args, option.name) for option in OPTIONS}, config=config)
         check_serving(settings)
         # Imported when the settings are known to be good: faults of a command line are told at once.
-        from remediator.wiring import start  # noqa: PLC0415
+        from remediator.wiring import start
 
         asyncio.run(start(settings))
     except ConfigError as error:

@@ -70,6 +70,20 @@ def test_a_restart_that_would_not_roll_gently_is_declined(changes: dict[str, Any
     assert "deployment/backstage in backstage" in refusal.message
 
 
+def test_a_single_pod_under_recreate_is_restarted_if_the_rule_says_so() -> None:
+    """Its only pod ends either way; with more than one, Recreate stays an outage that nobody has asked for."""
+    one = planned("restart", workload(replicas=1, strategy="Recreate"), allow_single=True)
+    assert isinstance(one, Plan)
+    assert one.summary.endswith("replace its only pod")
+    assert declined(planned("restart", workload(replicas=1, strategy="Recreate"))).reason == "strategy"
+    assert (
+        declined(planned("restart", workload(replicas=2, strategy="Recreate"), allow_single=True)).reason == "strategy"
+    )
+    assert (
+        declined(planned("restart", workload(replicas=1, strategy="OnDelete"), allow_single=True)).reason == "strategy"
+    )
+
+
 def test_a_single_pod_is_restarted_if_the_rule_says_so() -> None:
     """As the runbook does with its database; nothing else is waived by it."""
     assert isinstance(planned("restart", workload(replicas=1), allow_single=True), Plan)

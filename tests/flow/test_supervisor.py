@@ -1,0 +1,184 @@
+"""Lanes and their supervisor: they go on after trouble, die of bugs, and stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.lane import Lane
+from remediator.flow.pipeline import Pipeline
+from remediator.flow.supervisor import Background, Supervisor
+from remediator.model.errors import LedgerError
+from remediator.sandbox.clock import VirtualClock
+from tests.flow.rig import Ear
+
+
+def lane(step: Callable[[], Awaitable[int]], ear: Ear, bells: Bells | None = None) -> Lane:
+    """Return a match lane that polls every 10 ms."""
+    return Lane(
+        stage=Stage.MATCH,
+        step=step,
+        next=(Stage.ASSESS,),
+        bells=bells or Bells(),
+        clock=VirtualClock(),
+        observer=ear,
+        poll_s=0.01,
+    )
+
+
+async def nothing() -> int:
+    """Do nothing."""
+    return 0
+
+
+def supervisor(
+    *lanes: Lane,
+    ear: Ear,
+    background: tuple[Background, ...] = (),
+    drain_s: float = 1.0,
+    order: list[str] | None = None,
+) -> Supervisor:
+    """Return a supervisor of these lanes, with a front door that notes its opening and closing."""
+
+    @asynccontextmanager
+    async def pipeline() -> AsyncIterator[Pipeline]:
+        yield Pipeline(lanes=lanes, bells=Bells())
+
+    @asynccontextmanager
+    async def front() -> AsyncIterator[None]:
+        notes.append("open")
+        yield
+        notes.append("closed" if all(not one.stopping for one in lanes) else "closed too late")
+
+    notes = order if order is not None else []
+    return Supervisor(
+        pipeline=pipeline,
+        front=front,
+        background=background,
+        clock=VirtualClock(),
+        observer=ear,
+        drain_s=drain_s,
+    )
+
+
+async def test_a_lane_goes_on_after_trouble_and_says_so() -> None:
+    """A database that does not answer makes a lane wait, not die."""
+    ear, done = Ear(), asyncio.Event()
+    troubles = [LedgerError("unavailable", "gone", retryable=True)] * 2
+
+    async def step() -> int:
+        if troubles:
+            raise troubles.pop()
+        done.set()
+        return 0
+
+    working = lane(step, ear)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(working.run())
+        await done.wait()
+        working.stop()
+    assert ear.outcomes("match") == ["trouble", "trouble"]
+    assert working.troubles == 0
+
+
+async def test_work_rings_for_the_next_stage() -> None:
+    """The bell saves the wait for the poll."""
+    bells, left = Bells(), [3, 2, 0]
+
+    async def step() -> int:
+        return left.pop(0) if left else 0
+
+    working = lane(step, Ear(), bells)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(working.run())
+        await bells.wait(Stage.ASSESS, 5)
+        working.stop()
+    assert not left
+
+
+async def test_a_bell_that_nobody_rings_is_waited_for_only_so_long() -> None:
+    """The poll backs the bell up."""
+    await Bells().wait(Stage.CLOSE, 0.001)
+
+
+async def test_a_bug_in_a_lane_ends_everything() -> None:
+    """What is no PortError is no trouble but a bug, and the process must not go on half alive."""
+    ear = Ear()
+
+    async def step() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await supervisor(lane(step, ear), ear=ear).run()
+    assert raised.group_contains(ZeroDivisionError)
+
+
+@pytest.mark.parametrize("how", ["ends", "fails"])
+async def test_a_background_task_that_ends_or_fails_ends_everything(how: str) -> None:
+    """A task that died quietly would leave a daemon that looks alive."""
+    ear = Ear()
+
+    async def task() -> None:
+        await asyncio.sleep(0)
+        if how == "fails":
+            raise ZeroDivisionError
+
+    background = (Background(name="clockwork", run=task),)
+    with pytest.raises(ExceptionGroup) as raised:
+        await supervisor(lane(nothing, ear), ear=ear, background=background).run()
+    assert raised.group_contains(ZeroDivisionError if how == "fails" else RuntimeError)
+
+
+async def test_a_stop_closes_the_front_door_first_and_lets_work_end() -> None:
+    """No new work is taken, then the lanes end."""
+    ear, began, finish = Ear(), asyncio.Event(), asyncio.Event()
+
+    async def step() -> int:
+        began.set()
+        await finish.wait()
+        return 0
+
+    one = lane(step, ear)
+    order: list[str] = []
+    boss = supervisor(one, ear=ear, order=order)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(boss.run())
+        await began.wait()
+        boss.stop.set()
+        await asyncio.sleep(0.01)
+        assert not running.done()
+        finish.set()
+    assert order == ["open", "closed"]
+    assert ear.outcomes("supervisor") == ["stopped"]
+
+
+async def test_work_that_does_not_end_is_cut_off_after_the_drain() -> None:
+    """A hung step cannot keep the process from ending; its lease gives the work to the next owner."""
+    ear, began = Ear(), asyncio.Event()
+
+    async def step() -> int:
+        began.set()
+        await asyncio.Event().wait()
+        return 0
+
+    boss = supervisor(lane(step, ear), ear=ear, drain_s=0.05)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(boss.run())
+        await began.wait()
+        boss.stop.set()
+    assert ear.outcomes("supervisor") == ["cut_off", "stopped"]
+
+
+async def test_silent_lanes_are_named() -> None:
+    """Liveness looks at the beat of each lane."""
+    ear = Ear()
+    one = lane(nothing, ear)
+    boss = supervisor(one, ear=ear)
+    boss.lanes = (one,)
+    one.beat = boss.clock.monotonic() - 61
+    assert boss.silent_lanes(60) == ("match",)
+    assert boss.silent_lanes(62) == ()
