@@ -49,7 +49,6 @@ class _Stamp:
 
     changed_ns: int
     size: int
-    inode: int
 
 
 class CredentialFile:
@@ -67,7 +66,7 @@ class CredentialFile:
         """Read the file if it changed and tell whether it did. Raises ConfigError; the last good secrets stay."""
         try:
             found = self.path.stat()
-            stamp = _Stamp(found.st_ctime_ns, found.st_size, found.st_ino)
+            stamp = _Stamp(found.st_ctime_ns, found.st_size)
             if stamp == self._stamp:
                 return False
             self._stamp = stamp

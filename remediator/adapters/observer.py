@@ -1,0 +1,233 @@
+"""What the stages tell, as log lines and as Prometheus metrics.
+
+The only place that knows prometheus-client. Labels come from closed sets: the stages, outcomes and reasons of our own
+code, and the names of the rules in force. A word outside its set is counted as ``other``, so that nothing that arrives
+from outside can make new series.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from remediator import __version__
+from remediator.model.action import ActionState, Verdict
+from remediator.model.decision import HoldReason
+from remediator.ports.observer import StageEvent
+
+OTHER = "other"
+MAX_PAIRS = 400
+"""How many (stage, outcome) pairs get series of their own: several times as many as the code has."""
+MAX_RULES = 5_000
+"""How many rule names get series of their own."""
+
+_QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SLOW = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_HOLDS = frozenset(HoldReason)
+_VERDICTS = frozenset(Verdict)
+_ENDINGS = frozenset(ActionState)
+
+# Words that structlog keeps for itself.
+_TAKEN = frozenset({"event", "level", "timestamp"})
+# What each request or step does; worth a line only when somebody asks for all of them.
+_DEBUG = frozenset(
+    {
+        *(("webhook", "accepted"), ("intake", "new"), ("intake", "known")),
+        *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold")),
+        *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
+        ("connection", "handshake_failed"),
+    }
+)
+_WARNING = frozenset(
+    {
+        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
+        "interrupted", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
+        "retried", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
+        "unreadable", "world_readable", "worse",
+    }
+)  # fmt: skip
+_ERROR = frozenset({"bug", "dead", "failed", "fault"})
+
+
+class Telemetry:
+    """Implements ports.observer.Observer. Wiring feeds the gauges; ``render`` is what ``/metrics`` answers.
+
+    ``actions`` are the names of the actions there are.
+    """
+
+    def __init__(self, actions: Iterable[str] = ()) -> None:
+        """Begin at zero, with a registry of its own."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._log = structlog.get_logger("remediator")
+        self._actions = frozenset(actions)
+        self._pairs: set[tuple[str, str]] = set()
+        self._rules: frozenset[str] = frozenset()
+        self._count = _Counters(self.registry)
+        self._gauge = _Gauges(self.registry)
+        self._special: dict[str, Callable[[StageEvent, str], None]] = {
+            "webhook": self._count_request,
+            "intake": self._count_signals,
+            "hold": self._count_hold,
+            "verify": self._count_verdict,
+            "notify": self._count_message,
+            "execute": self._count_action,
+        }
+        self._gauge.build.labels(version=__version__, python=platform.python_version()).set(1)
+
+    def tell(self, event: StageEvent) -> None:
+        """Count and log one event. Never raises: a full disk under the log must not stop a stage."""
+        self._measure(event)
+        level = _level(event)
+        try:
+            self._log.log(level, f"{event.stage} {event.outcome}", **_line(event))
+        except (OSError, ValueError):
+            # Nowhere left to complain but the metric: the log's stream is closed or its disk is full.
+            self._count.log_failures.inc()
+
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def inbox(self, waiting: int, oldest_s: float) -> None:
+        """Set how many signals wait to be matched, and since how many seconds the oldest does."""
+        self._gauge.inbox_depth.set(waiting)
+        self._gauge.inbox_oldest.set(oldest_s)
+
+    def rules_loaded(self, names: Iterable[str]) -> None:
+        """Note that a rule set is in force; its names may be labels from now on."""
+        self._rules = frozenset(list(names)[:MAX_RULES])
+        self._gauge.rules.set(len(self._rules))
+        self._gauge.rules_stale.set(0)
+
+    def rules_rejected(self, faults: int) -> None:
+        """Note that a newer rule set has faults and the last good one stays in force."""
+        self._count.rules_rejected.inc()
+        self._gauge.rules_stale.set(1)
+        self._log.error("rules rejected", faults=faults)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Set how late the event loop last was."""
+        self._gauge.loop_lag.set(seconds)
+
+    def connections(self, count: int) -> None:
+        """Set how many connections are open on the listening port."""
+        self._gauge.connections.set(count)
+
+    def _measure(self, event: StageEvent) -> None:
+        stage, outcome = self._pair(event)
+        self._count.events.labels(stage=stage, outcome=outcome).inc(event.count)
+        if event.seconds is not None:
+            # Verification takes as long as a rollout does; everything else as long as a request.
+            seconds = self._count.verify_seconds if stage == "verify" else self._count.seconds.labels(stage=stage)
+            seconds.observe(event.seconds)
+        special = self._special.get(event.stage)
+        if special is not None:
+            special(event, outcome)
+
+    def _count_request(self, event: StageEvent, _outcome: str) -> None:
+        self._count.requests.labels(code=_code(event.fields.get("code"))).inc()
+        if event.fields.get("method") in {"GET", "HEAD"}:
+            self._count.gets.inc()
+
+    def _count_signals(self, event: StageEvent, outcome: str) -> None:
+        self._count.signals.labels(outcome=outcome).inc(event.count)
+
+    def _count_hold(self, event: StageEvent, outcome: str) -> None:
+        self._count.holds.labels(reason=_one_of(_HOLDS, outcome)).inc(event.count)
+
+    def _count_verdict(self, event: StageEvent, outcome: str) -> None:
+        self._count.verdicts.labels(verdict=_one_of(_VERDICTS, outcome)).inc(event.count)
+
+    def _count_message(self, event: StageEvent, outcome: str) -> None:
+        self._count.notifications.labels(outcome=outcome).inc(event.count)
+
+    def _count_action(self, event: StageEvent, outcome: str) -> None:
+        name, ending, rule = (str(event.fields.get(key, "")) for key in ("name", "state", "rule"))
+        self._count.actions.labels(
+            action=_one_of(self._actions, outcome if outcome in self._actions else name),
+            outcome=_one_of(_ENDINGS, ending),
+            rule=_one_of(self._rules, rule),
+        ).inc(event.count)
+
+    def _pair(self, event: StageEvent) -> tuple[str, str]:
+        pair = (event.stage, event.outcome)
+        if pair not in self._pairs:
+            if len(self._pairs) >= MAX_PAIRS:
+                return OTHER, OTHER
+            self._pairs.add(pair)
+        return pair
+
+
+class _Counters:
+    """Everything that only rises."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"remediator_{name}", text, labels, registry=registry)
+
+        self.events = counter("stage_events", "What the stages did.", "stage", "outcome")
+        self.requests = counter("webhook_requests", "Requests to the webhook, by the code of the answer.", "code")
+        self.gets = counter("webhook_gets", "GETs on the webhook: Alertmanager was redirected and loses alerts.")
+        self.signals = counter("signals", "Alerts: new, known, quarantined, or truncated by Alertmanager.", "outcome")
+        self.holds = counter("holds", "Decisions not to act, by reason.", "reason")
+        self.verdicts = counter("verdicts", "What became of actions after they were applied.", "verdict")
+        self.actions = counter("actions", "Actions that were carried out, by end.", "action", "outcome", "rule")
+        self.notifications = counter("notifications", "Messages to people.", "outcome")
+        self.rules_rejected = counter("rules_rejected", "Rule sets that had faults and did not come into force.")
+        self.log_failures = counter("log_failures", "Lines that could not be written to the log.")
+        self.seconds = Histogram(
+            "remediator_stage_seconds", "How long stages took.", ["stage"], buckets=_QUICK, registry=registry
+        )
+        self.verify_seconds = Histogram(
+            "remediator_verify_seconds", "From an action to its verdict.", buckets=_SLOW, registry=registry
+        )
+
+
+class _Gauges:
+    """Everything that rises and falls."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"remediator_{name}", text, labels, registry=registry)
+
+        self.build = gauge("build_info", "Which version runs; always 1.", "version", "python")
+        self.inbox_depth = gauge("inbox_depth", "Signals that wait to be matched.")
+        self.inbox_oldest = gauge("inbox_oldest_seconds", "How long the oldest of them has been waiting.")
+        self.rules = gauge("rules", "Rules in force.")
+        self.rules_stale = gauge("rules_stale", "1 while the files on disk have faults and older rules are in force.")
+        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop was at the last look.")
+        self.connections = gauge("http_connections", "Open connections on the listening port.")
+
+
+def _one_of(allowed: frozenset[Any], word: str) -> str:
+    return word if word in allowed else OTHER
+
+
+def _code(code: Any) -> str:
+    return str(code) if isinstance(code, int) and 100 <= code <= 599 else OTHER  # noqa: PLR2004 - HTTP's range
+
+
+def _level(event: StageEvent) -> int:
+    if (event.stage, event.outcome) in _DEBUG or event.stage == "hold":
+        return 10
+    if event.outcome in _ERROR:
+        return 40
+    return 30 if event.outcome in _WARNING else 20
+
+
+def _line(event: StageEvent) -> dict[str, Any]:
+    line: dict[str, Any] = {"stage": event.stage, "outcome": event.outcome}
+    if event.count != 1:
+        line["count"] = event.count
+    if event.seconds is not None:
+        line["seconds"] = round(event.seconds, 6)
+    # The event's own words win: a field cannot rename its stage.
+    return {**{name: value for name, value in event.fields.items() if name not in _TAKEN}, **line}
