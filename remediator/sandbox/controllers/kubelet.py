@@ -65,14 +65,17 @@ class Kubelet:
         life = self._lives.get(pod["metadata"]["uid"]) or self._begin(pod)
         if is_going(pod):
             self._end(pod, life)
-            return
+        else:
+            self._go_on(pod, life)
+        if life.due is not None:
+            self._world.agenda.at(life.due, self, key)
+
+    def _go_on(self, pod: Json, life: Life) -> None:
         if self._is_due(life):
             life.due = None
             self._step(pod, life)
         else:
             self._disturb(pod, life)
-        if life.due is not None:
-            self._world.agenda.at(life.due, self, key)
         self._show(pod, life)
 
     def _begin(self, pod: Json) -> Life:
@@ -204,9 +207,8 @@ class Kubelet:
     def _end(self, pod: Json, life: Life) -> None:
         if life.stage is Stage.ENDING:
             if self._is_due(life):
+                life.due = None
                 self._world.store.remove(PODS, *key_of(pod))
-            elif life.due is not None:
-                self._world.agenda.at(life.due, self, key_of(pod))
             return
         self._turn(life, Stage.ENDING)
         grace = pod["metadata"].get("deletionGracePeriodSeconds", 0)

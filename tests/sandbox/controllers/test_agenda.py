@@ -55,6 +55,7 @@ def test_timers_ring_in_the_order_of_their_time() -> None:
     """Time is moved to each of them; of several for the same the earliest rings; speed divides."""
     agenda = Agenda(VirtualClock(), speed=2)
     worker = Noting(agenda)
+    agenda.after(9, worker, ("x", "late"))
     agenda.after(4, worker, ("x", "late"))
     agenda.after(1, worker, ("x", "soon"))
     agenda.after(3, worker, ("x", "soon"))

@@ -48,10 +48,26 @@ def test_a_partition_keeps_the_first_ordinals_as_they_are() -> None:
     stage.restart(STATEFUL_SETS, "db")
     stage.advance(20)
     assert [revision_name(pod) == old for pod in stage.pods("db")] == [True, True, False]
-    stage.store.delete(PODS, SPACE, "db-0")
-    stage.advance(20)
-    assert [revision_name(pod) == old for pod in stage.pods("db")] == [True, True, False]
+    for name in ("db-0", "db-1"):
+        stage.store.delete(PODS, SPACE, name)
+        stage.advance(20)
+        assert [revision_name(pod) == old for pod in stage.pods("db")] == [True, True, False]
     assert stage.status(STATEFUL_SETS, "db")["currentRevision"] == old
+
+
+def test_a_lost_pod_comes_back_as_it_was_while_an_update_is_under_way() -> None:
+    """The update has reached the last ordinal and hangs there: a first one that is lost is made of the old revision."""
+    stage = database()
+    old = stage.status(STATEFUL_SETS, "db")["currentRevision"]
+    stage.template(STATEFUL_SETS, "db", {BEHAVIOUR: "unready"})
+    stage.advance(10)
+    stage.store.delete(PODS, SPACE, "db-0")
+    stage.advance(10)
+    assert [(revision_name(pod) == old, is_ready(pod)) for pod in stage.pods("db")] == [
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
 
 
 def test_on_delete_updates_only_what_is_deleted() -> None:

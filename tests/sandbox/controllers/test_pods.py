@@ -133,6 +133,29 @@ def test_room_on_a_node_is_counted() -> None:
     stage.until(lambda: is_rolled_out(stage.deployment()))
 
 
+def test_room_is_given_back() -> None:
+    """A pod that waits is bound once another one has left its node."""
+    stage = Stage(scenario.deployment(SPACE, "backstage"), scenario.node("small", pods=1), nodes=0)
+    stage.advance(5)
+    stage.put(scenario.deployment(SPACE, "other"))
+    stage.advance(5)
+    assert not is_rolled_out(stage.deployment("other"))
+    stage.store.delete(DEPLOYMENTS, SPACE, "backstage")
+    stage.until(lambda: is_rolled_out(stage.deployment("other")))
+
+
+def test_a_pod_that_goes_before_it_is_ready_still_gets_its_time() -> None:
+    """The moment at which it would have been ready neither ends it nor makes it forget its end."""
+    stage = staged("healthy", timing={"ready-after": "1s", "terminate-after": "5s"})
+    stage.advance(0.5)
+    name = stage.pods()[0]["metadata"]["name"]
+    stage.store.delete(PODS, SPACE, name)
+    stage.advance(4)
+    assert stage.store.find(PODS, SPACE, name) is not None
+    stage.advance(2)
+    assert stage.store.find(PODS, SPACE, name) is None
+
+
 @pytest.mark.parametrize(
     ("behaviour", "cured_by_restart"),
     [

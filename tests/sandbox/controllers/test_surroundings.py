@@ -153,6 +153,21 @@ def test_a_namespace_empties_before_it_goes() -> None:
     assert stage.store.list(PODS, SPACE) == []
 
 
+def test_nothing_new_comes_into_a_namespace_that_goes() -> None:
+    """A pod lost at the same moment is not replaced, and an event says why."""
+    stage = settled()
+    made: list[str] = []
+    stage.store.listen(
+        lambda change: made.append(change.name) if change.kind == "ADDED" and change.resource == PODS else None
+    )
+    lost = stage.pods()[0]["metadata"]["name"]
+    stage.store.remove(PODS, SPACE, lost)
+    stage.store.delete(NAMESPACES, "", SPACE)
+    stage.advance(5)
+    assert made == []
+    assert stage.store.find(NAMESPACES, "", SPACE) is None
+
+
 def test_a_cordon_leaves_a_taint_and_keeps_pods_away() -> None:
     """A cordoned node gets no new pod; without the cordon the taint goes."""
     stage = settled(replicas=1)
