@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from remediator import __version__
+from remediator import __version__, logs
+from remediator.actions.catalogue import ACTIONS
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.access import ClusterAccess, find_access
 from remediator.adapters.kubernetes.client import ClientLimits
@@ -35,13 +36,12 @@ from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.wakeups import Wakeups
 from remediator.adapters.notify import LogNotifier, WebhookNotifier
-from remediator.adapters.observer import MetricsObserver
+from remediator.adapters.observer import Telemetry
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Bounds, Cluster, Parts, Stores
 from remediator.flow.pipeline import pipeline
 from remediator.flow.receive import Receive
 from remediator.flow.supervisor import Background, Supervisor
-from remediator.logs import set_up_logs
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
 from remediator.model.signal import Delivery
@@ -111,8 +111,8 @@ async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> str:
 
 async def start(settings: Settings) -> None:
     """Run the daemon until SIGTERM or SIGINT; raise ConfigError when it cannot start, or what killed a task."""
-    set_up_logs(settings.log_format, settings.log_level)
-    observer = MetricsObserver()
+    logs.set_up(logs.LogFormat(settings.log_format), logs.LogLevel(settings.log_level))
+    observer = Telemetry(actions=ACTIONS)
     async with AsyncExitStack() as stack:
         daemon = Daemon(settings, observer)
         await daemon.set_up(stack)
@@ -131,7 +131,7 @@ class Daemon:
     rulebook: LiveRulebook
     appender: LedgerAppender
 
-    def __init__(self, settings: Settings, observer: MetricsObserver) -> None:
+    def __init__(self, settings: Settings, observer: Telemetry) -> None:
         """Begin with what needs no I/O."""
         self.settings = settings
         self.observer = observer
@@ -144,11 +144,10 @@ class Daemon:
         """Open everything, in the order in which it is needed."""
         settings = self.settings
         self.rulebook = LiveRulebook((settings.rules,), self.observer, told=self._rules_changed)
+        self.observer.rules_loaded(rule.name for rule in self.rulebook.current().rules)
         credentials = self._credentials()
         background = [*await self._database(stack)]
-        deliveries = GroupCommit(
-            self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2)
-        )
+        deliveries = GroupCommit(self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2))
         moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
@@ -271,8 +270,10 @@ class Daemon:
 
     async def _rules_changed(self, reload: Reload) -> None:
         if reload.outcome is ReloadOutcome.LOADED:
+            self.observer.rules_loaded(rule.name for rule in reload.rules.rules)
             await self._keep_rules(reload.rules.digest, EntryKind.RULES_LOADED, "rules loaded")
             return
+        self.observer.rules_rejected(len(reload.faults))
         faults = [str(fault) for fault in reload.faults]
         summary = f"{len(faults)} faults in the rule files; the last good rules stay in force: {faults[0]}"
         entry = NewEntry(kind=EntryKind.RULES_REJECTED, summary=summary, data={"faults": faults[:100]})

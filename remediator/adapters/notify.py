@@ -39,7 +39,7 @@ class WebhookNotifier:
         self._token_file = token_file
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s))
 
-    async def send(self, notification_id: int, payload: dict[str, Any]) -> None:
+    async def send(self, notification_id: int, payload: dict[str, Any]) -> str:
         """Deliver one notification or raise NotifyError."""
         headers = await self._headers(notification_id)
         body = msgspec.json.encode({"id": notification_id, **payload})
@@ -54,6 +54,7 @@ class WebhookNotifier:
             # The text of the error may hold the address, and the address a secret.
             raise NotifyError("unreachable", f"no connection: {type(error).__name__}", retryable=True) from error
         _check(status, retry_after)
+        return "posted to the webhook"
 
     async def _headers(self, notification_id: int) -> dict[str, str]:
         headers = {
@@ -80,9 +81,10 @@ class LogNotifier:
         """Take the sentence that tells how to have notifications sent to people; it goes with every line."""
         self._hint = how_to_configure
 
-    async def send(self, notification_id: int, payload: dict[str, Any]) -> None:
+    async def send(self, notification_id: int, payload: dict[str, Any]) -> str:
         """Write the notification to the log, as a warning."""
         _log.warning("notification_for_people", notification=notification_id, payload=payload, not_sent=self._hint)
+        return f"only written to the log: {self._hint}"
 
 
 def _check(status: int, retry_after: float | None) -> None:

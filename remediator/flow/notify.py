@@ -29,7 +29,7 @@ class NotifyPeople:
     async def _send(self, message: Notification) -> None:
         fields = {"notification": message.id, "incident": message.incident}
         try:
-            await self.parts.notifier.send(message.id, message.payload)
+            how = await self.parts.notifier.send(message.id, message.payload)
         except NotifyError as error:
             retry = self._retry(message, error)
             await self.parts.stores.outbox.failed(message, str(error), retry)
@@ -38,7 +38,7 @@ class NotifyPeople:
                 StageEvent(stage="notify", outcome=outcome, fields={**fields, "error": str(error)})
             )
             return
-        await self.parts.stores.outbox.sent(message)
+        await self.parts.stores.outbox.sent(message, how)
         self.parts.observer.tell(StageEvent(stage="notify", outcome="sent", fields=fields))
 
     def _retry(self, message: Notification, error: NotifyError) -> float | None:

@@ -56,8 +56,8 @@ class Outbox(Protocol):
         """Lease messages that are due."""
         ...
 
-    async def sent(self, notification: Notification) -> None:
-        """Mark as delivered."""
+    async def sent(self, notification: Notification, how: str) -> None:
+        """Mark as delivered; ``how`` goes into the ledger."""
         ...
 
     async def failed(self, notification: Notification, error: str, retry_in_s: float | None) -> None:

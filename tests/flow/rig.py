@@ -151,11 +151,12 @@ class Sink:
     heard: list[dict[str, Any]] = field(default_factory=list)
     failing: NotifyError | None = None
 
-    async def send(self, notification_id: int, payload: dict[str, Any]) -> None:
+    async def send(self, notification_id: int, payload: dict[str, Any]) -> str:
         """Hear, or fail."""
         if self.failing is not None:
             raise self.failing
         self.heard.append({"id": notification_id, **payload})
+        return "heard"
 
 
 @dataclass

@@ -27,7 +27,7 @@ class LedgerEvidenceStore:
         missing = notes.get("missing") or {}
         summary = f"evidence kept: {len(parts)} parts, {len(content) / 1024:.0f} KiB"
         if missing:
-            summary += f"; could not be read: {', '.join(sorted(missing))}"
+            summary += f"; {len(missing)} could not be read (remediator explain tells which)"
         entry = NewEntry(
             kind=EntryKind.EVIDENCE,
             summary=summary,

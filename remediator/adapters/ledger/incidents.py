@@ -72,11 +72,13 @@ class LedgerOutbox:
             for row in found
         )
 
-    async def sent(self, notification: Notification) -> None:
+    async def sent(self, notification: Notification, how: str) -> None:
         """Mark as delivered, in the ledger too."""
         message = str(notification.payload.get("message", ""))
         entry = NewEntry(
-            kind=EntryKind.NOTIFIED, summary=f"people were told: {message}", incident=notification.incident
+            kind=EntryKind.NOTIFIED,
+            summary=f"told ({how}): {message}",
+            incident=notification.incident,
         )
         async with transaction(self._pool) as connection:
             await connection.execute(QUERIES["outbox_sent"], notification.id)
