@@ -46,12 +46,12 @@ ORDER BY id DESC
 LIMIT $2;
 
 -- name: read_action
--- One action as plain data.
-SELECT to_jsonb(action)::text AS action FROM remediator.actions AS action WHERE number = $1;
+-- One action as plain data. (The table has a column "action": the alias must not be named like it.)
+SELECT to_jsonb(whole)::text AS action FROM remediator.actions AS whole WHERE number = $1;
 
 -- name: read_actions_of_incident
 -- The actions of one incident as plain data, oldest first.
-SELECT to_jsonb(action)::text AS action FROM remediator.actions AS action WHERE incident = $1 ORDER BY number LIMIT 200;
+SELECT to_jsonb(whole)::text AS action FROM remediator.actions AS whole WHERE incident = $1 ORDER BY number LIMIT 200;
 
 -- name: read_evidence
 -- What evidence an incident has, without the content.
