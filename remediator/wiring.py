@@ -144,7 +144,6 @@ class Daemon:
         """Open everything, in the order in which it is needed."""
         settings = self.settings
         self.rulebook = LiveRulebook((settings.rules,), self.observer, told=self._rules_changed)
-        self.observer.rules_loaded(rule.name for rule in self.rulebook.current().rules)
         credentials = self._credentials()
         background = [*await self._database(stack)]
         deliveries = GroupCommit(self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2))
@@ -270,10 +269,8 @@ class Daemon:
 
     async def _rules_changed(self, reload: Reload) -> None:
         if reload.outcome is ReloadOutcome.LOADED:
-            self.observer.rules_loaded(rule.name for rule in reload.rules.rules)
             await self._keep_rules(reload.rules.digest, EntryKind.RULES_LOADED, "rules loaded")
             return
-        self.observer.rules_rejected(len(reload.faults))
         faults = [str(fault) for fault in reload.faults]
         summary = f"{len(faults)} faults in the rule files; the last good rules stay in force: {faults[0]}"
         entry = NewEntry(kind=EntryKind.RULES_REJECTED, summary=summary, data={"faults": faults[:100]})
@@ -283,7 +280,7 @@ class Daemon:
         count = len(self.rulebook.current().rules)
         entry = NewEntry(kind=kind, summary=f"{words}: {count} rules, digest {digest[:12]}", data={"digest": digest})
         try:
-            await self.appender.keep_rule_set(digest, {}, entry)
+            await self.appender.keep_rule_set(digest, self.rulebook.files, entry)
         except PortError as error:
             self._tell("rules", "unrecorded", error=str(error))
 

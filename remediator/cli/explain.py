@@ -102,6 +102,8 @@ def _numbers(entry: Entry, paint: Paint) -> list[str]:
     for refusal in entry.data.get("refusals", ()):
         numbers = ", ".join(f"{name}={value}" for name, value in sorted(refusal["numbers"].items()))
         out.append(paint(f"{'':<50}{refusal['reason']}: {safe(numbers)}", "dim"))
+    for name, why in sorted((entry.data.get("missing") or {}).items()):
+        out.append(paint(f"{'':<50}could not read {safe(name)}: {safe(str(why))}", "dim"))
     if entry.data.get("retry_at"):
         out.append(paint(f"{'':<50}asked again at {safe(str(entry.data['retry_at']))}", "dim"))
     return out

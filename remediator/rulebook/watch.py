@@ -90,6 +90,7 @@ class _Held:
     loaded: Loaded
     index: RuleIndex
     by_name: dict[str, Rule]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class LiveRulebook:
         self._one_at_a_time = asyncio.Lock()
         seen = self._look()
         self._seen = seen.digest
-        self._held = _hold(assemble(seen.sources, seen.unread))
+        self._held = _hold(assemble(seen.sources, seen.unread), seen.sources)
         self._faults: tuple[Fault, ...] = ()
         self._tell(Reload(outcome=ReloadOutcome.LOADED, rules=self.current(), warnings=self.loaded.warnings))
 
@@ -139,6 +140,11 @@ class LiveRulebook:
     def faults(self) -> tuple[Fault, ...]:
         """Why the files on disk are not what is in force; empty where they are."""
         return self._faults
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The text of every file in force, by its path, so that the rule set can be kept for ever."""
+        return self._held.files
 
     def current(self) -> RuleSet:
         """Return the rule set in force."""
@@ -204,7 +210,7 @@ class LiveRulebook:
             fault = self._removal_fault(loaded.rules)
             if fault is not None:
                 return (fault,)
-        return _hold(loaded)
+        return _hold(loaded, seen.sources)
 
     def _removal_fault(self, new: RuleSet) -> Fault | None:
         """Refuse to lose most of the rules: that is what a bad deployment of the rule files looks like."""
@@ -232,6 +238,7 @@ class LiveRulebook:
         self._observer.tell(StageEvent(stage="rules", outcome=reload.outcome.value, fields=fields))
 
 
-def _hold(loaded: Loaded) -> _Held:
+def _hold(loaded: Loaded, sources: Sequence[Source]) -> _Held:
     rules = loaded.rules.rules
-    return _Held(loaded, RuleIndex.build(rules), {rule.name: rule for rule in rules})
+    files = {str(source.file): source.raw.decode("utf-8", "replace") for source in sources}
+    return _Held(loaded, RuleIndex.build(rules), {rule.name: rule for rule in rules}, files)
