@@ -203,4 +203,5 @@ async def _roll_back(connection: Connection) -> None:
         await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         # What led here is the error to tell; a connection that cannot roll back must not be used again.
-        connection.terminate()
+        if not is_lost(connection):
+            connection.terminate()

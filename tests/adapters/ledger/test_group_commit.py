@@ -157,16 +157,30 @@ async def test_lost_connection(pool: LedgerPool, stored: asyncpg.Connection[asyn
         await stored.execute("BEGIN; LOCK TABLE public.numbers")
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(outcomes(commits, ["2", "3"]))
-            killed = 0
-            while not killed:
-                killed = await stored.fetchval(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                )
+            while not await stored.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.001)
         assert waiting.result() == ["unavailable", "unavailable"]
         await stored.execute("COMMIT")
         assert await commits.put("4") == 4
     assert await count(stored) == 2
+
+
+async def test_lost_connection_costs_one_batch(pool: LedgerPool, stored: asyncpg.Connection[asyncpg.Record]) -> None:
+    """What waits behind the batch that lost its connection is stored on a new one."""
+    async with running(pool, Table(), GroupLimits(batch_items=1)) as commits:
+        await stored.execute("BEGIN; LOCK TABLE public.numbers")
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(outcomes(commits, ["1", "2", "3"]))
+            while not await stored.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.001)
+            await stored.execute("COMMIT")
+    assert waiting.result() == ["unavailable", 2, 3]
 
 
 async def test_deadline(pool: LedgerPool, stored: asyncpg.Connection[asyncpg.Record]) -> None:

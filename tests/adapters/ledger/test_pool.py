@@ -187,6 +187,22 @@ async def test_killed_connection(pool: LedgerPool, other: asyncpg.Connection[asy
     await put(pool, "x")
 
 
+async def test_error_of_the_block_is_the_one_that_is_told(
+    pool: LedgerPool, other: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """When the connection is lost as well, the block's own error still comes out."""
+
+    async def lose() -> None:
+        async with transaction(pool) as connection:
+            await other.execute("SELECT pg_terminate_backend($1)", await connection.fetchval("SELECT pg_backend_pid()"))
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                await connection.execute(PUT, "x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await lose()
+
+
 async def test_lost_commit_is_unknown(pool: LedgerPool, other: asyncpg.Connection[asyncpg.Record]) -> None:
     """When the answer to COMMIT is lost the caller is told that it may have happened."""
 

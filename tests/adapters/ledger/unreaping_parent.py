@@ -20,6 +20,7 @@ if __name__ == "__main__":
     assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     server = DatabaseServer(Path(sys.argv[1]), migrated=False)
     server.process.send_signal(signal.SIGSTOP)  # so that the owner cannot reap its child
+    os.waitpid(server.process.pid, os.WUNTRACED)  # until every thread of it has stopped
     os.kill(server.pid, signal.SIGKILL)
     server.kill()
     print(server.pid, flush=True)
