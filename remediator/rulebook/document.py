@@ -16,6 +16,7 @@ import yaml
 
 from remediator.rulebook.faults import Fault, Place
 
+STANDARD_TAGS = "tag:yaml.org,2002:"
 LONGEST_NUMBER = 64
 """Characters; what is longer is a text."""
 LARGEST_FILE = 1024 * 1024
@@ -50,10 +51,14 @@ class Document:
 
 @dataclass(slots=True, kw_only=True)
 class _Node:
-    """A value under construction. ``items`` holds what a list or mapping contains, in turn key and value."""
+    """A value under construction. ``items`` holds what a list or mapping contains, in turn key and value.
+
+    ``text`` is a scalar as it was written: what counts where it is a key.
+    """
 
     place: Place
     scalar: Any = None
+    text: str = ""
     items: list[_Node] = field(default_factory=list)
     shape: str = "scalar"
 
@@ -88,12 +93,22 @@ def _text(raw: bytes, file: str) -> str:
     if len(raw) > LARGEST_FILE:
         raise _Stop(Place(file), "the file is larger than 1 MiB, and no more is read; split it by family")
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         raise _Stop(Place(file, line, column), "this is not UTF-8; save the file as UTF-8") from error
+    odd = _ODD_BREAKS.search(text)
+    if odd is not None:
+        code = f"U+{ord(odd[0]):04X}"
+        raise _Stop(_place_at(text, odd.start(), file), f"{code} ends a line for some readers only; remove it")
+    return text
+
+
+def _place_at(text: str, at: int, file: str) -> Place:
+    before = text[:at]
+    return Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 class _Reader:
@@ -124,7 +139,7 @@ class _Reader:
             case yaml.AliasEvent():
                 self._add(self._aliased(event, place))
             case yaml.ScalarEvent():
-                self._start(event, _Node(place=place, scalar=self._scalar(event, place)))
+                self._start(event, _Node(place=place, scalar=self._scalar(event, place), text=event.value))
             case yaml.SequenceStartEvent():
                 self._start(event, _Node(place=place, shape="list"), is_open=True)
             case yaml.MappingStartEvent():
@@ -140,10 +155,10 @@ class _Reader:
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
             raise _Stop(Place(self.file, line, column), _syntax(error, text, line)) from error
         except yaml.reader.ReaderError as error:
-            before = text[: text.find(chr(error.character))] if isinstance(error.character, int) else ""
-            place = Place(self.file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-            code = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte"
-            raise _Stop(place, f"{code} is not allowed in YAML; remove the control character") from error
+            # The text was decoded before, so the character is always a number.
+            place = _place_at(text, text.find(chr(int(error.character))), self.file)
+            message = f"U+{int(error.character):04X} is not allowed in YAML; remove the control character"
+            raise _Stop(place, message) from error
 
     def _document(self, place: Place) -> None:
         self._documents += 1
@@ -152,7 +167,9 @@ class _Reader:
 
     def _start(self, event: Any, node: _Node, *, is_open: bool = False) -> None:
         if event.tag is not None:
-            self.faults.append(Fault(node.place, f"the tag {event.tag!r} is not understood; remove it"))
+            self.faults.append(
+                Fault(node.place, f"the tag '{event.tag.replace(STANDARD_TAGS, '!!')}' is not understood; remove it")
+            )
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         self._add(node)
@@ -223,12 +240,13 @@ class _Builder:
         if key.shape != "scalar":
             self.faults.append(Fault(key.place, "a key must be a plain word; put quotes round a text with brackets"))
             return None
-        if key.scalar == "<<":
+        if key.text == "<<":
             self.faults.append(Fault(key.place, "merge keys ('<<') are not understood; write the fields out"))
             return None
-        return _key_text(key.scalar)
+        return key.text
 
 
+_ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "True": True, "false": False, "False": False}
@@ -246,13 +264,6 @@ def _plain(text: str) -> tuple[Any, str]:
     if len(text) <= LONGEST_NUMBER and _FLOAT.fullmatch(text):
         return float(text), ""
     return text, ""
-
-
-def _key_text(scalar: Any) -> str:
-    """Return a key as it was written: ``true`` and ``1`` are texts where they name something."""
-    if isinstance(scalar, bool):
-        return str(scalar).lower()
-    return "null" if scalar is None else str(scalar)
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, line: int) -> str:

@@ -68,7 +68,7 @@ class _Reader:
         try:
             check_of(matcher)
         except BadRegex as error:
-            raise BadMatcher(f"{matcher}: {error}") from error
+            raise BadMatcher(f"{_shown(str(matcher))}: {error}") from error
         return matcher
 
     def _label(self) -> str:
@@ -112,8 +112,11 @@ class _Reader:
         self.at = space.end() if space else self.at
 
     def _bad(self, message: str) -> BadMatcher:
-        shown = self.text if len(self.text) <= LONGEST_SHOWN else f"{self.text[:57]}..."
-        return BadMatcher(f"{shown!r}, character {self.at + 1}: {message}")
+        return BadMatcher(f"{_shown(self.text)!r}, character {self.at + 1}: {message}")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def _quoting_hint(rest: str) -> str:

@@ -43,8 +43,8 @@ change that would drop more than half of the rules is refused, unless the direct
 ## Warnings
 
 `remediator check` also says what is valid and odd: a cooldown too short to see the effect, a rule that every alert has
-to be compared with, matchers that cannot all hold, an expression that is a plain value or anchored twice, a P1 rule that
-does not end by telling people, the same step twice in a row.
+to be compared with, matchers that cannot all hold, an expression that is a plain value or anchored twice, a P1 rule
+that does not end by telling people, the same step twice in a row.
 """
 
 
@@ -149,4 +149,4 @@ def _default(field: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("``", "`")
+    return " ".join(text.split()).replace("|", "\\|").replace("``", "`")
