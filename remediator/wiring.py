@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from remediator.adapters.ledger.connect import reachable
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
+from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
@@ -55,7 +56,7 @@ from remediator.settings import Settings, load_settings
 from remediator.web.app import AppParts, build_app
 from remediator.web.credentials import Credentials
 from remediator.web.door import Door, DoorLimits
-from remediator.web.health import Health
+from remediator.web.health import Check, Health
 from remediator.web.receive import BodyLimits, BodyReader
 from remediator.web.server import ListenAt, WebServer
 from remediator.web.tls import TlsFiles, server_context
@@ -139,6 +140,7 @@ class Daemon:
         self.bells = Bells()
         self.broken: InvariantBroken | None = None
         self.dsn = ""
+        self.door: Door | None = None
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -176,12 +178,16 @@ class Daemon:
             observer=self.observer,
             owner=f"{os.uname().nodename}:{os.getpid()}",
         )
+        housekeeping = Housekeeping(
+            self.pools.stages, self.clock, lambda why: self._tell("housekeeping", "trouble", error=why)
+        )
         background += [
             Background(name="deliveries", run=deliveries.run),
             Background(name="moves", run=moves.run),
             Background(name="cluster", run=cluster.run),
             Background(name="rules", run=self._watch_rules),
             Background(name="measure", run=self._measure),
+            Background(name="housekeeping", run=housekeeping.run),
         ]
         self.supervisor = Supervisor(
             pipeline=partial(pipeline, parts, self.bells),
@@ -219,7 +225,7 @@ class Daemon:
         threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="parse")
         async with asyncio.TaskGroup() as handshakes:
             limits = DoorLimits(max_connections=settings.max_connections)
-            door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=context)
+            door = self.door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=context)
             webhook = Webhook(
                 WebhookParts(
                     inbox=Receive(self.inbox, self.bells),
@@ -302,6 +308,7 @@ class Daemon:
                 self._tell("inbox", "unmeasured", error=str(error))
                 continue
             self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
+            self.observer.connections(self.door.connections if self.door else 0)
 
     def _credentials(self) -> Credentials:
         settings = self.settings
@@ -373,19 +380,6 @@ class Daemon:
 
     def _tell(self, stage: str, outcome: str, **fields: object) -> None:
         self.observer.tell(StageEvent(stage=stage, outcome=outcome, fields=dict(fields)))
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Implements ports.health.HealthCheck with a function."""
-
-    name: str
-    ask: Callable[[], Any]
-
-    async def check(self) -> HealthStatus:
-        """Ask."""
-        status: HealthStatus = await self.ask()
-        return status
 
 
 def _size(delivery: Delivery) -> int:

@@ -24,6 +24,18 @@ _DETAIL_CHARS = 300
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Implements ports.health.HealthCheck with a function."""
+
+    name: str
+    ask: Callable[[], Awaitable[HealthStatus]]
+
+    async def check(self) -> HealthStatus:
+        """Ask."""
+        return await self.ask()
+
+
 class Health:
     """A list of checks behind one path. Each has ``deadline_s``; answers are reused for ``reuse_s`` (seconds)."""
 
