@@ -105,9 +105,10 @@ def test_refusals_that_pass_are_tried_again(state: ActionState, reason: str, tri
 
 
 def test_a_refusal_because_the_alert_is_over_calls_nobody() -> None:
-    """There is nothing left to do."""
-    move = next_move(rule(), action(), ActionState.REFUSED, "", reason=HoldReason.NOT_FIRING.value)
-    assert move == Stop("the alert no longer fires")
+    """There is nothing left to do, nor to try again."""
+    for state in (ActionState.REFUSED, ActionState.EXPIRED):
+        move = next_move(rule(), action(), state, "", reason=HoldReason.NOT_FIRING.value)
+        assert move == Stop("the alert no longer fires")
 
 
 @pytest.mark.parametrize(

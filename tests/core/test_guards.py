@@ -138,6 +138,7 @@ def test_unknown_is_never_healthy(problem: str, *, retryable: bool, reason: Hold
     unread = facts(workload=None, problem=problem, detail="said the server", retryable=retryable)
     refusal = no(target_unknown.check(case(facts=unread)), reason)
     assert refusal.message.endswith(": said the server")
+    assert refusal.numbers == {"problem": problem or "nothing was read"}
     assert refusal.retry_at == (None if wait_s is None else after(wait_s))
 
 
@@ -407,6 +408,8 @@ def test_spacing_to_the_second() -> None:
         (1, 2, None, True),
         (51, 100, None, False),
         (50, 100, None, True),
+        (101, 200, None, True),
+        (102, 200, None, False),
         (0, 3, 0, False),
         (1, 3, 33, False),
         (1, 3, 34, True),
@@ -426,6 +429,7 @@ def test_minimum_healthy(ready: int, replicas: int, of_rule: int | None, *, refu
         assert refusal.numbers["ready"] == ready
         assert refusal.numbers["replicas"] == replicas
         assert refusal.numbers["min_percent"] == percent
+        assert refusal.numbers["percent"] == int(ready / replicas * 100)
         assert f"{ready} of {replicas} pods" in refusal.message
         assert f"at least {percent} %" in refusal.message
         assert refusal.retry_at == after(60)

@@ -178,5 +178,6 @@ def test_looks_are_close_at_first_and_never_far_apart(seconds: float, wait_s: fl
 
 
 def test_no_time_to_wait_is_needed() -> None:
-    """A rule that asks for no quiet is satisfied by the first healthy look."""
+    """A rule that asks for no quiet is satisfied by the first healthy look, at the moment of the action or later."""
+    assert looked(0, recover=Recovery(for_s=0, within_s=10)).verdict is Verdict.RECOVERED
     assert looked(1, recover=Recovery(for_s=0, within_s=10)).verdict is Verdict.RECOVERED
