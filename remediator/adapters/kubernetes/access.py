@@ -102,14 +102,13 @@ async def _configuration(access: ClusterAccess) -> Configuration:
     from kubernetes_asyncio.client import Configuration
 
     configuration = Configuration()
-    # The library's default is http://localhost: a kubeconfig that names no server must not lead there.
-    configuration.host = ""
     if access.url:
         _from_url(access, configuration)
     elif access.in_cluster:
         _from_pod(configuration)
     else:
         await _from_kubeconfig(access, configuration)
+    # A kubeconfig may name no server at all, and then the library would ask whatever it takes for a default.
     if urlsplit(configuration.host).scheme not in {"http", "https"}:
         raise ConfigError(f"{_place(access)}: the API server's address {configuration.host!r} is not a URL")
     return configuration

@@ -221,7 +221,7 @@ async def test_a_service_leads_to_the_one_workload_behind_it() -> None:
 @pytest.mark.parametrize(
     ("name", "pods", "problem"),
     [
-        ("external", listing(), "target_not_found"),
+        ("external", listing(pod("a")), "target_not_found"),
         ("nosuch", listing(), "target_not_found"),
         ("web", listing(), "target_not_found"),
         ("web", listing(pod("lonely", owned={})), "target_not_found"),

@@ -154,6 +154,11 @@ async def test_a_refusal_quotes_no_secrets() -> None:
     assert isinstance(result, WriteRefused)
     assert "hunter2" not in result.message
     assert 'unknown field "spec.replica"' in result.message
+    quoted = 'spec.template.spec.containers[0].env[0].value: Invalid value: "correct horse": must be shorter'
+    result, _, _ = await sent(refusal(422, "Invalid", quoted))
+    assert isinstance(result, WriteRefused)
+    assert "horse" not in result.message
+    assert result.message.endswith("must be shorter")
     result, _, _ = await sent(refusal(422, "Invalid", "x " * 500))
     assert isinstance(result, WriteRefused)
     assert len(result.message) <= 256
