@@ -59,7 +59,9 @@ async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery
             owners.setdefault(fact, place)
     new = [0] * len(deliveries)
     if facts:
-        for row in await _put(connection, list(facts.values())):
+        # In one order everywhere: two replicas that store the same alerts would otherwise deadlock.
+        ordered = [facts[fact] for fact in sorted(facts)]
+        for row in await _put(connection, ordered):
             if row["fresh"]:
                 new[owners[row["source"], row["fingerprint"], row["status"], row["starts_at"]]] += 1
         if any(new):
