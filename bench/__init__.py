@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m bench --help``. How to read the numbers: docs/reference/bench.md."""

@@ -1,0 +1,68 @@
+"""The sandbox cluster with a Deployment for each alert, which truly rolls over; its writes are stamped as they come.
+
+``dump`` answers as the stub does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bench.bodies import NAMESPACES, workload
+from bench.lines import answer_lines
+from remediator.sandbox import scenario
+from remediator.sandbox.api import Proceed
+from remediator.sandbox.calls import Call
+from remediator.sandbox.cluster import SandboxCluster
+from remediator.sandbox.resources import Json
+
+SETTLE_S = 55.0
+NODES = 10
+
+
+class Stamps:
+    """Stands before the API and notes when a write came."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.writes: list[tuple[str, int]] = []
+
+    async def __call__(self, call: Call, proceed: Proceed) -> web.StreamResponse:
+        """Note and go on."""
+        if call.method == "PATCH":
+            self.writes.append((call.path, time.monotonic_ns()))
+        return await proceed()
+
+    async def dump(self) -> Any:
+        """Return the writes."""
+        return self.writes
+
+
+def seed(count: int) -> list[Json]:
+    """Return nodes, namespaces and the Deployments of the first ``count`` alerts."""
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
+    return [
+        *scenario.nodes(NODES),
+        *spaces,
+        *(scenario.deployment(*workload(number), replicas=1) for number in range(count)),
+    ]
+
+
+async def main(kubeconfig: Path, count: int) -> None:
+    """Be the program: ready when all pods run."""
+    stamps = Stamps()
+    async with SandboxCluster.running(seed=seed(count)) as cluster:
+        await cluster.settle(deadline=SETTLE_S)
+        cluster.server.middlewares.append(stamps)
+        cluster.server.write_kubeconfig(kubeconfig)
+        url = cluster.kubeconfig()["clusters"][0]["cluster"]["server"]
+        await answer_lines({"url": url}, {"dump": stamps.dump})
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
