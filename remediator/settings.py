@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from remediator.intake.scrub import hide_secrets
 from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
@@ -22,6 +23,10 @@ PREFIX = "REMEDIATOR_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SPAN = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
 _RATE = re.compile(r"^(\d+)/(.+)$")
+# What Kubernetes puts into the environment of every pod that runs beside a Service called "remediator".
+_SERVICE_LINK = re.compile(
+    r"REMEDIATOR(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 _DEFAULTS = Policy()
 
 Read = Callable[[str], Any]
@@ -247,6 +252,11 @@ class Settings:
     log_format: str
     log_level: str
 
+    def describe(self) -> dict[str, str]:
+        """Return what is set, as text fit for a log: without the credentials that a URL may hold."""
+        given = {option.name: getattr(self, option.name) for option in OPTIONS}
+        return {name: hide_secrets(str(value)) for name, value in given.items() if value not in (None, ())}
+
     def policy(self) -> Policy:
         """Return what holds over all rules."""
         return Policy(
@@ -351,7 +361,8 @@ def _file(config: Path, problems: list[str]) -> dict[str, Any]:
 def _strangers(environ: Mapping[str, str], from_file: Mapping[str, Any], config: Path | None) -> list[str]:
     """Name what was meant for us and is not known: a misspelt setting must not be ignored in silence."""
     known = {option.variable for option in OPTIONS} | {PREFIX + "CONFIG", PREFIX + "PG_BIN"}
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    ours = (name for name in environ if name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(name))
+    unknown = sorted(name for name in ours if name not in known and not name.startswith(PREFIX + "TEST_"))
     return [f"{name}: there is no such setting; see remediator serve --help" for name in unknown] + [
         f"{config}:{name}: there is no such setting" for name in sorted(from_file) if name not in _BY_NAME
     ]

@@ -1,8 +1,8 @@
 """What the stages tell, as log lines and as Prometheus metrics.
 
 The only place that knows prometheus-client. Labels come from closed sets: the stages, outcomes and reasons of our own
-code, and the names of the rules in force. A word outside its set is counted as ``other``, so that nothing that arrives
-from outside can make new series.
+code, and the names of the actions there are. A word outside its set is counted as ``other``, so that nothing that
+arrives from outside can make new series.
 """
 
 from __future__ import annotations
@@ -17,21 +17,18 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from remediator import __version__
-from remediator.model.action import ActionState, Verdict
+from remediator.model.action import Verdict
 from remediator.model.decision import HoldReason
 from remediator.ports.observer import StageEvent
 
 OTHER = "other"
 MAX_PAIRS = 400
 """How many (stage, outcome) pairs get series of their own: several times as many as the code has."""
-MAX_RULES = 5_000
-"""How many rule names get series of their own."""
 
 _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SLOW = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _HOLDS = frozenset(HoldReason)
 _VERDICTS = frozenset(Verdict)
-_ENDINGS = frozenset(ActionState)
 
 # Words that structlog keeps for itself.
 _TAKEN = frozenset({"event", "level", "timestamp"})
@@ -39,7 +36,7 @@ _TAKEN = frozenset({"event", "level", "timestamp"})
 _DEBUG = frozenset(
     {
         *(("webhook", "accepted"), ("intake", "new"), ("intake", "known")),
-        *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold")),
+        *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold"), ("rules", "unchanged")),
         *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
         ("connection", "handshake_failed"),
     }
@@ -69,7 +66,6 @@ class Telemetry:
         self._log = structlog.get_logger("remediator")
         self._actions = frozenset(actions)
         self._pairs: set[tuple[str, str]] = set()
-        self._rules: frozenset[str] = frozenset()
         self._count = _Counters(self.registry)
         self._gauge = _Gauges(self.registry)
         self._special: dict[str, Callable[[StageEvent, str], None]] = {
@@ -78,7 +74,8 @@ class Telemetry:
             "hold": self._count_hold,
             "verify": self._count_verdict,
             "notify": self._count_message,
-            "execute": self._count_action,
+            "execute": self._count_execution,
+            "rules": self._note_rules,
         }
         self._gauge.build.labels(version=__version__, python=platform.python_version()).set(1)
 
@@ -100,18 +97,6 @@ class Telemetry:
         """Set how many signals wait to be matched, and since how many seconds the oldest does."""
         self._gauge.inbox_depth.set(waiting)
         self._gauge.inbox_oldest.set(oldest_s)
-
-    def rules_loaded(self, names: Iterable[str]) -> None:
-        """Note that a rule set is in force; its names may be labels from now on."""
-        self._rules = frozenset(list(names)[:MAX_RULES])
-        self._gauge.rules.set(len(self._rules))
-        self._gauge.rules_stale.set(0)
-
-    def rules_rejected(self, faults: int) -> None:
-        """Note that a newer rule set has faults and the last good one stays in force."""
-        self._count.rules_rejected.inc()
-        self._gauge.rules_stale.set(1)
-        self._log.error("rules rejected", faults=faults)
 
     def loop_lag(self, seconds: float) -> None:
         """Set how late the event loop last was."""
@@ -144,18 +129,30 @@ class Telemetry:
         self._count.holds.labels(reason=_one_of(_HOLDS, outcome)).inc(event.count)
 
     def _count_verdict(self, event: StageEvent, outcome: str) -> None:
-        self._count.verdicts.labels(verdict=_one_of(_VERDICTS, outcome)).inc(event.count)
+        verdict = _one_of(_VERDICTS, outcome)
+        self._count.verdicts.labels(verdict=verdict).inc(event.count)
+        self._count_action(str(event.fields.get("name", "")), verdict)
+
+    def _count_execution(self, event: StageEvent, outcome: str) -> None:
+        if outcome == "interrupted":
+            self._count_action(str(event.fields.get("name", "")), outcome)
+        else:
+            self._count_action(outcome, "carried_out")
+
+    def _count_action(self, name: str, outcome: str) -> None:
+        self._count.actions.labels(action=_one_of(self._actions, name), outcome=outcome).inc()
+
+    def _note_rules(self, event: StageEvent, outcome: str) -> None:
+        rejected = outcome == "rejected"
+        self._gauge.rules_stale.set(int(rejected))
+        if rejected:
+            self._count.rules_rejected.inc()
+        count = event.fields.get("rules")
+        if isinstance(count, int):
+            self._gauge.rules.set(count)
 
     def _count_message(self, event: StageEvent, outcome: str) -> None:
         self._count.notifications.labels(outcome=outcome).inc(event.count)
-
-    def _count_action(self, event: StageEvent, outcome: str) -> None:
-        name, ending, rule = (str(event.fields.get(key, "")) for key in ("name", "state", "rule"))
-        self._count.actions.labels(
-            action=_one_of(self._actions, outcome if outcome in self._actions else name),
-            outcome=_one_of(_ENDINGS, ending),
-            rule=_one_of(self._rules, rule),
-        ).inc(event.count)
 
     def _pair(self, event: StageEvent) -> tuple[str, str]:
         pair = (event.stage, event.outcome)
@@ -171,18 +168,30 @@ class _Counters:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"remediator_{name}", text, labels, registry=registry)
+            return Counter(name, text, labels, registry=registry)
 
-        self.events = counter("stage_events", "What the stages did.", "stage", "outcome")
-        self.requests = counter("webhook_requests", "Requests to the webhook, by the code of the answer.", "code")
-        self.gets = counter("webhook_gets", "GETs on the webhook: Alertmanager was redirected and loses alerts.")
-        self.signals = counter("signals", "Alerts: new, known, quarantined, or truncated by Alertmanager.", "outcome")
-        self.holds = counter("holds", "Decisions not to act, by reason.", "reason")
-        self.verdicts = counter("verdicts", "What became of actions after they were applied.", "verdict")
-        self.actions = counter("actions", "Actions that were carried out, by end.", "action", "outcome", "rule")
-        self.notifications = counter("notifications", "Messages to people.", "outcome")
-        self.rules_rejected = counter("rules_rejected", "Rule sets that had faults and did not come into force.")
-        self.log_failures = counter("log_failures", "Lines that could not be written to the log.")
+        self.events = counter("remediator_stage_events_total", "What the stages did.", "stage", "outcome")
+        self.requests = counter(
+            "remediator_webhook_requests_total", "Requests to the webhook, by the code of the answer.", "code"
+        )
+        self.gets = counter(
+            "remediator_webhook_gets_total", "GETs on the webhook: Alertmanager was redirected and loses alerts."
+        )
+        self.signals = counter(
+            "remediator_signals_total", "Alerts: new, known, quarantined, or truncated by Alertmanager.", "outcome"
+        )
+        self.holds = counter("remediator_holds_total", "Decisions not to act, by reason.", "reason")
+        self.verdicts = counter(
+            "remediator_verdicts_total", "What became of actions after they were applied.", "verdict"
+        )
+        self.actions = counter(
+            "remediator_actions_total", "Actions: carried out, interrupted, and their verdicts.", "action", "outcome"
+        )
+        self.notifications = counter("remediator_notifications_total", "Messages to people.", "outcome")
+        self.rules_rejected = counter(
+            "remediator_rules_rejected_total", "Rule sets that had faults and did not come into force."
+        )
+        self.log_failures = counter("remediator_log_failures_total", "Lines that could not be written to the log.")
         self.seconds = Histogram(
             "remediator_stage_seconds", "How long stages took.", ["stage"], buckets=_QUICK, registry=registry
         )
@@ -196,15 +205,17 @@ class _Gauges:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"remediator_{name}", text, labels, registry=registry)
+            return Gauge(name, text, labels, registry=registry)
 
-        self.build = gauge("build_info", "Which version runs; always 1.", "version", "python")
-        self.inbox_depth = gauge("inbox_depth", "Signals that wait to be matched.")
-        self.inbox_oldest = gauge("inbox_oldest_seconds", "How long the oldest of them has been waiting.")
-        self.rules = gauge("rules", "Rules in force.")
-        self.rules_stale = gauge("rules_stale", "1 while the files on disk have faults and older rules are in force.")
-        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop was at the last look.")
-        self.connections = gauge("http_connections", "Open connections on the listening port.")
+        self.build = gauge("remediator_build_info", "Which version runs; always 1.", "version", "python")
+        self.inbox_depth = gauge("remediator_inbox_depth", "Signals that wait to be matched.")
+        self.inbox_oldest = gauge("remediator_inbox_oldest_seconds", "How long the oldest of them has been waiting.")
+        self.rules = gauge("remediator_rules", "Rules in force.")
+        self.rules_stale = gauge(
+            "remediator_rules_stale", "1 while the files on disk have faults and older rules are in force."
+        )
+        self.loop_lag = gauge("remediator_event_loop_lag_seconds", "How late the event loop was at the last look.")
+        self.connections = gauge("remediator_http_connections", "Open connections on the listening port.")
 
 
 def _one_of(allowed: frozenset[Any], word: str) -> str:

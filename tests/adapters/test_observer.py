@@ -12,7 +12,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from remediator.adapters.observer import MAX_PAIRS, MAX_RULES, Telemetry
+from remediator.adapters.observer import MAX_PAIRS, Telemetry
 from remediator.logs import LogFormat, LogLevel, set_up
 from remediator.model.decision import HoldReason
 from remediator.ports.observer import StageEvent
@@ -87,23 +87,18 @@ def test_an_event_is_counted_timed_and_logged(out: io.StringIO) -> None:
         (event("verify", "recovered", seconds=70.0), "verdicts_total", {"verdict": "recovered"}),
         (event("verify", "recovered", seconds=70.0), "verify_seconds_count", {}),
         (event("notify", "sent"), "notifications_total", {"outcome": "sent"}),
-        (event("execute", "restart"), "actions_total", {"action": "restart", "outcome": "other", "rule": "other"}),
-        (
-            event("execute", "done", name="restart", state="verifying", rule="crash"),
-            "actions_total",
-            {"action": "restart", "outcome": "verifying", "rule": "crash"},
-        ),
-        (
-            event("execute", "x", name="rm -rf", state="x", rule="y"),
-            "actions_total",
-            {"action": "other", "outcome": "other", "rule": "other"},
-        ),
+        (event("execute", "restart"), "actions_total", {"action": "restart", "outcome": "carried_out"}),
+        (event("execute", "rm -rf"), "actions_total", {"action": "other", "outcome": "carried_out"}),
+        (event("execute", "interrupted"), "actions_total", {"action": "other", "outcome": "interrupted"}),
+        (event("verify", "worse", name="scale"), "actions_total", {"action": "scale", "outcome": "worse"}),
+        (event("verify", "odd", name="odd"), "actions_total", {"action": "other", "outcome": "other"}),
+        (event("rules", "rejected", rules=3), "rules_rejected_total", {}),
+        (event("rules", "rejected", rules=1), "rules", {}),
     ],
 )
 def test_special_counters(told: StageEvent, name: str, labels: dict[str, str]) -> None:
     """Each of the figures that operators alert on."""
     telemetry = Telemetry(actions=["restart", "scale"])
-    telemetry.rules_loaded(["crash"])
     telemetry.tell(told)
     assert value(telemetry, f"remediator_{name}", **labels) == 1
 
@@ -114,32 +109,36 @@ def test_gauges() -> None:
     telemetry.inbox(12, 3.5)
     telemetry.loop_lag(0.25)
     telemetry.connections(4)
-    telemetry.rules_loaded(["a", "b"])
-    telemetry.rules_rejected(2)
     found = {
         name: value(telemetry, f"remediator_{name}")
         for name in ("inbox_depth", "inbox_oldest_seconds", "event_loop_lag_seconds", "http_connections")
     }
     assert list(found.values()) == [12, 3.5, 0.25, 4]
-    assert value(telemetry, "remediator_rules") == 2
-    assert value(telemetry, "remediator_rules_stale") == 1
-    assert value(telemetry, "remediator_rules_rejected_total") == 1
-    telemetry.rules_loaded(["a"])
-    assert value(telemetry, "remediator_rules_stale") == 0
     assert b"remediator_build_info{" in telemetry.render()
+
+
+def test_stale_rules_show_until_good_ones_are_loaded() -> None:
+    """The gauge that pages while files on disk have faults."""
+    telemetry = Telemetry()
+    stale = []
+    for outcome in ("loaded", "rejected", "rejected", "loaded", "rejected", "unchanged"):
+        telemetry.tell(event("rules", outcome, rules=7))
+        stale.append(value(telemetry, "remediator_rules_stale"))
+    assert stale == [0, 1, 1, 0, 1, 0]
+    assert value(telemetry, "remediator_rules") == 7
 
 
 def test_names_from_outside_make_no_series() -> None:
     """Fifty thousand distinct names change the number of series by what the bound allows, and no more."""
     telemetry = Telemetry(actions=["restart"])
-    telemetry.rules_loaded(f"rule-{n}" for n in range(MAX_RULES + 10))
     for reason in HoldReason:
         telemetry.tell(event("hold", reason))
     before = series(telemetry)
     for n in range(5_000):
         told = event("intake", f"new-{n}", source=f"s{n}", alertname=f"a{n}")
         telemetry.tell(told)
-        telemetry.tell(event("execute", f"x{n}", name=f"n{n}", state=f"s{n}", rule=f"r{n}"))
+        telemetry.tell(event("execute", f"x{n}"))
+        telemetry.tell(event("verify", f"v{n}", name=f"n{n}", rule=f"r{n}"))
     # Each pair has a series with its count and one with its birth, and intake's outcomes have a counter of their own.
     assert series(telemetry) - before < 5 * MAX_PAIRS
 

@@ -76,6 +76,7 @@ class Setup:
     live: Sequence[HealthCheck] = ()
     ready: Sequence[HealthCheck] = ()
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
+    clock: StillClock = field(default_factory=StillClock)
     metrics: bytes = b"# HELP x y\n"
     drain_s: float = 5.0
     host: str = "127.0.0.1"
@@ -86,7 +87,7 @@ class Setup:
 async def running(setup: Setup | None = None) -> AsyncIterator[Site]:
     """Serve on a free port of the loopback while the block runs."""
     setup = setup or Setup()
-    notebook, clock, bugs = Notebook(), StillClock(), list[InvariantBroken]()
+    notebook, clock, bugs = Notebook(), setup.clock, list[InvariantBroken]()
     inbox: Inbox = setup.inbox
     still: Clock = clock
     options = WebOptions(
