@@ -13,19 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from remediator.adapters.clock import SystemClock
 from tests.acceptance.daemon import HOOK, LOOK_S, TAIL_BYTES, TOKEN
 
 PROGRAM = next((found for name in ("prometheus-alertmanager", "alertmanager") if (found := shutil.which(name))), None)
-needs_alertmanager = [
-    pytest.mark.alertmanager,
-    pytest.mark.skipif(
-        PROGRAM is None,
-        reason="the alertmanager program is missing: apt-get install prometheus-alertmanager (Debian)",
-    ),
-]
+MISSING = "the alertmanager program is missing: apt-get install prometheus-alertmanager (Debian)"
 START_S = 30.0
 _LISTENS = re.compile(r'msg="Listening on" address=(\S+)')
 

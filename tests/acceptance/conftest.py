@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.alertmanager import MISSING, PROGRAM
 from tests.acceptance.scene import Scene
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests that need an Alertmanager where there is none, each by its name."""
+    if PROGRAM is None and item.get_closest_marker("alertmanager") is not None:
+        pytest.skip(MISSING)
 
 
 @pytest.fixture

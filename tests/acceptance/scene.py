@@ -87,13 +87,16 @@ class Scene:
         """Return how many entries of each kind the ledger has."""
         return Counter(entry.kind for entry in await self.entries())
 
-    async def until(self, what: str, wanted: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_S) -> None:
-        """Wait until something is so; fail with the ledger and the daemons' last words where it does not become so."""
+    async def until(
+        self, what: str, wanted: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_S, *, ledger: bool = True
+    ) -> None:
+        """Wait until something is so; fail (with the ledger, unless it cannot be read) where it does not become so."""
         clock = SystemClock()
         end = clock.monotonic() + seconds
         while not await wanted():
             if clock.monotonic() >= end:
-                raise AssertionError(f"not so after {seconds:g} s: {what}\n{await self._state()}")
+                state = await self._state() if ledger else ""
+                raise AssertionError(f"not so after {seconds:g} s: {what}\n{state}")
             await asyncio.sleep(LOOK_S)
 
     async def until_kind(self, kind: EntryKind, count: int = 1, seconds: float = PATIENCE_S) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from remediator.model.entry import EntryKind
-from tests.acceptance.alertmanager import Alertmanager, Rhythm, needs_alertmanager
+from tests.acceptance.alertmanager import Alertmanager, Rhythm
 from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene
 
-pytestmark = needs_alertmanager
+pytestmark = pytest.mark.alertmanager
 
 RESTART = "/apis/apps/v1/namespaces/backstage/deployments/backstage"
 JOURNEY = [

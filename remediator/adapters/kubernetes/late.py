@@ -1,7 +1,8 @@
 """The cluster, connected beside the start: importing the client costs 0.4 s, and the first alert must not wait for it.
 
-Until the connection stands, every read fails with a retryable ClusterError and every write is refused as unreachable,
-so candidates wait and nothing is guessed.
+Who asks while the first attempt to connect is under way waits for its end, so an alert that comes right after the start
+is not held for what is about to be there. From then on, as long as no connection stands, every read fails with a
+retryable ClusterError and every write is refused as unreachable, so candidates wait and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from remediator.ports.cluster import EvidenceBundle, LiveObject, Resolution, WriteMark, WriteResult
 
 RETRY_S = 5.0
+FIRST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class LateCluster:
     tell: Callable[[str, str], None]
     why_not: str = "the connection to the cluster is being made"
     _connected: Connected | None = field(default=None)
+    _tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def ready(self) -> bool:
@@ -61,6 +64,7 @@ class LateCluster:
         """Connect, try again where that fails, and hold the connection until cancelled."""
         if self.access is None:
             self.why_not = "no cluster is configured: set KUBECONFIG or --kubeconfig"
+            self._tried.set()
             await asyncio.Event().wait()
             return
         while self._connected is None:
@@ -69,33 +73,41 @@ class LateCluster:
             except (ClusterError, ConfigError, OSError) as error:
                 self.why_not = f"the cluster cannot be used: {error}"
                 self.tell("failed", self.why_not)
+                self._tried.set()
                 await self.clock.sleep(RETRY_S)
+        self._tried.set()
         self.tell("connected", "")
         try:
             await asyncio.Event().wait()
         finally:
             await self._connected.client.close()
 
-    def _ports(self) -> Connected:
+    async def _ports(self) -> Connected:
+        """Return the ports; at first, wait for the connection that is being made, ``FIRST_S`` seconds at most."""
+        try:
+            async with asyncio.timeout(FIRST_S):
+                await self._tried.wait()
+        except TimeoutError as error:
+            raise ClusterError("unreachable", self.why_not, retryable=True) from error
         if self._connected is None:
             raise ClusterError("unreachable", self.why_not, retryable=True)
         return self._connected
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
         """See ClusterReader."""
-        return await self._ports().reader.resolve(labels, spec)
+        return await (await self._ports()).reader.resolve(labels, spec)
 
     async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
         """See ClusterReader."""
-        return await self._ports().reader.resolve_and_read(labels, spec)
+        return await (await self._ports()).reader.resolve_and_read(labels, spec)
 
     async def facts(self, target: Target) -> Facts:
         """See ClusterReader."""
-        return await self._ports().reader.facts(target)
+        return await (await self._ports()).reader.facts(target)
 
     async def live(self, target: Target) -> LiveObject:
         """See ClusterReader."""
-        return await self._ports().reader.live(target)
+        return await (await self._ports()).reader.live(target)
 
     async def proof(self, target: Target, action_id: str) -> bool | None:
         """See ClusterReader."""
@@ -105,7 +117,7 @@ class LateCluster:
 
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""
-        return await self._ports().evidence.capture(step)
+        return await (await self._ports()).evidence.capture(step)
 
     async def patch(self, step: PatchObject, mark: WriteMark, *, dry_run: bool = False) -> WriteResult:
         """See ClusterWriter."""

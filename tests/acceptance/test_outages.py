@@ -1,0 +1,149 @@
+"""The daemon is away, or its database is: Alertmanager tries again, nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from remediator.adapters.clock import SystemClock
+from remediator.model.entry import EntryKind
+from tests.acceptance.alertmanager import Alertmanager
+from tests.acceptance.daemon import Daemon
+from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene, body
+from tests.database_server import DatabaseServer
+
+DEV_PORTAL = {**BACKSTAGE, "namespace": "dev-portal"}
+UNKNOWN = [{"alertname": f"Unknown{number}", "namespace": "backstage"} for number in range(10)]
+
+
+async def _fall_ill(scene: Scene) -> None:
+    await scene.make_ill("backstage", "backstage")
+    await scene.make_ill("dev-portal", "backstage")
+
+
+async def _all_done_once(scene: Scene, alertmanager: Alertmanager) -> None:
+    """Both portals are restarted once, and every alert without a rule stands in the ledger once."""
+    await scene.until_kind(EntryKind.ACTION_APPLIED, 2)
+    await scene.cluster.settle()
+    await alertmanager.resolve(BACKSTAGE, DEV_PORTAL)
+    await scene.until_resolved(2)
+    await scene.until_kind(EntryKind.SIGNAL_UNMATCHED, len(UNKNOWN))
+    await scene.joined(2)
+    counts = await scene.kinds()
+    assert counts[EntryKind.DECISION_ACT] == counts[EntryKind.INCIDENT_OPENED] == 2
+    assert counts[EntryKind.SIGNAL_UNMATCHED] == len(UNKNOWN)
+
+
+@pytest.mark.slow
+@pytest.mark.alertmanager
+class TestDaemonAway:
+    """The daemon is down while alerts begin to fire."""
+
+    async def test_twenty_seconds_of_a_rolling_deploy(self, scene: Scene) -> None:
+        """Stopped by SIGTERM, back after twenty seconds."""
+        await self._away(scene, seconds=20.0, kill=False)
+
+    async def test_after_a_power_cut(self, scene: Scene) -> None:
+        """Killed, and back after some of Alertmanager's attempts have failed."""
+        await self._away(scene, seconds=4.0, kill=True)
+
+    async def _away(self, scene: Scene, *, seconds: float, kill: bool) -> None:
+        daemon = scene.daemon(*ROOMY)
+        await daemon.start()
+        async with Alertmanager.running(scene.folder / "am", scene.http, [daemon.url]) as alertmanager:
+            if kill:
+                await daemon.kill()
+            else:
+                assert await daemon.stop() == 0
+            async with asyncio.TaskGroup() as meanwhile:
+                meanwhile.create_task(asyncio.sleep(seconds))
+                await _fall_ill(scene)
+                await alertmanager.fire(BACKSTAGE, DEV_PORTAL, *UNKNOWN)
+            assert scene.writes() == []
+            await daemon.start()
+            await _all_done_once(scene, alertmanager)
+
+
+async def test_a_kill_right_after_the_answer_loses_nothing(scene: Scene) -> None:
+    """What was answered 200 is in the database: killed the moment after, the next start works on all of it, once."""
+    daemon = scene.daemon(*ROOMY)
+    await daemon.start()
+    alerts = [{"alertname": f"Unknown{number}", "namespace": "backstage"} for number in range(300)]
+    assert await daemon.post(scene.http, body(alerts, SystemClock().now())) == 200
+    await daemon.kill()
+    await daemon.start()
+    await scene.until_kind(EntryKind.SIGNAL_UNMATCHED, len(alerts))
+    found = Counter(entry.summary for entry in await scene.entries(EntryKind.SIGNAL_UNMATCHED))
+    assert len(found) == len(alerts)
+    assert set(found.values()) == {1}
+
+
+@asynccontextmanager
+async def _own_server(folder: Path) -> AsyncIterator[list[DatabaseServer]]:
+    """A database server of this test's own, which it may stop; the last one in the list is the one that runs."""
+    servers = [DatabaseServer(folder)]
+    try:
+        yield servers
+    finally:
+        servers[-1].close()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.alertmanager
+async def test_a_period_without_a_database(tmp_path: Path) -> None:
+    """The database stops under the daemon: 503, not ready, but alive; when it is back, every alert arrives."""
+    folder = tmp_path / "database"
+    async with _own_server(folder) as servers, Scene.playing(tmp_path, servers[0].dsn) as scene:
+        daemon = scene.daemon(*ROOMY)
+        await daemon.start()
+        async with Alertmanager.running(scene.folder / "am", scene.http, [daemon.url]) as alertmanager:
+            servers[0].close()
+            await _fall_ill(scene)
+            await alertmanager.fire(BACKSTAGE, DEV_PORTAL, *UNKNOWN)
+            await scene.until("webhooks are refused", lambda: _refused(scene, daemon, 10), ledger=False)
+            assert (await daemon.get(scene.http, "/readyz"))[0] == 503
+            assert (await daemon.get(scene.http, "/livez"))[0] == 200
+            servers.append(DatabaseServer(folder))
+            assert servers[1].dsn == servers[0].dsn
+            await _all_done_once(scene, alertmanager)
+        assert (await daemon.get(scene.http, "/readyz"))[0] == 200
+        assert await daemon.stop() == 0
+
+
+async def _refused(scene: Scene, daemon: Daemon, count: int) -> bool:
+    _, text = await daemon.get(scene.http, "/metrics")
+    return any('code="503"' in line and float(line.split()[-1]) >= count for line in text.splitlines())
+
+
+async def test_a_full_inbox_refuses_and_then_takes_everything(scene: Scene) -> None:
+    """Nothing is matched for a while: the inbox fills up and answers 503; later each of the same bodies is taken."""
+    daemon = scene.daemon("--inbox-limit", "100")
+    await daemon.start()
+    now = SystemClock().now()
+    bodies = [
+        body([{"alertname": f"Unknown{part}-{number}"} for number in range(60)], now) for part in range(4)
+    ]  # fmt: skip
+    blocker = await asyncpg.connect(scene.database)
+    try:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE remediator.alerts IN ACCESS EXCLUSIVE MODE")
+            answers = [await daemon.post(scene.http, one) for one in bodies]
+    finally:
+        await blocker.close()
+    assert answers == [200, 503, 503, 503]
+    for one in bodies[1:]:
+
+        async def taken(one: dict[str, object] = one) -> bool:
+            return await daemon.post(scene.http, one) == 200
+
+        await scene.until("the inbox takes it", taken)
+    await scene.until_kind(EntryKind.SIGNAL_UNMATCHED, 240)
+    assert (await scene.kinds())[EntryKind.SIGNAL_UNMATCHED] == 240
