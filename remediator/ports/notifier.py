@@ -9,5 +9,5 @@ class Notifier(Protocol):
     """A sink for notifications."""
 
     async def send(self, notification_id: int, payload: dict[str, Any]) -> str:
-        """Deliver one notification and say how, or raise NotifyError. The id is an idempotency key for the other side."""
+        """Deliver one notification and say how, or raise NotifyError. The id is the other side's idempotency key."""
         ...

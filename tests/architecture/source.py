@@ -36,8 +36,8 @@ def python(*folders: str) -> list[Path]:
 
 @cache
 def text(path: Path) -> str:
-    """The text of a file."""
-    return (ROOT / path).read_text(encoding="utf-8")
+    """The text of a file; broken rule files of the tests are not all UTF-8."""
+    return (ROOT / path).read_text(encoding="utf-8", errors="replace")
 
 
 @cache

@@ -102,7 +102,12 @@ async def test_work_rings_for_the_next_stage() -> None:
 
 async def test_a_bell_that_nobody_rings_is_waited_for_only_so_long() -> None:
     """The poll backs the bell up."""
-    await Bells().wait(Stage.CLOSE, 0.001)
+    bells = Bells()
+    await bells.wait(Stage.CLOSE, 0.001)
+    bells.ring(Stage.CLOSE)
+    before = asyncio.get_running_loop().time()
+    await bells.wait(Stage.CLOSE, 60)
+    assert asyncio.get_running_loop().time() - before < 1
 
 
 async def test_a_bug_in_a_lane_ends_everything() -> None:

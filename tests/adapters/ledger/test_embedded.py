@@ -77,8 +77,9 @@ async def test_stop_does_not_wait_for_clients(data_dir: Path) -> None:
 async def test_wait_returns_after_a_stop(data_dir: Path) -> None:
     """A server that was stopped on purpose is no fault."""
     async with running(data_dir) as server:
-        pass
+        assert server.process.returncode is None
     await server.wait()
+    assert server.process.returncode == 0
 
 
 async def test_long_path(made: Path, tmp_path: Path) -> None:

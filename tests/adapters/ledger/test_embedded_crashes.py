@@ -114,6 +114,7 @@ async def test_number_of_the_server_now_belongs_to_a_stranger(data_dir: Path) ->
     (data_dir / "cluster" / "postmaster.pid").write_text(f"{os.getppid()}\n{rest}")
     async with running(data_dir) as server:
         await put(server.dsn, 1)
+        assert server.pid != os.getppid()
 
 
 @linux

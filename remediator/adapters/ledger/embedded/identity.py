@@ -91,11 +91,8 @@ def _has_entry(uid: int) -> bool:
 
 
 def _nobody() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam(_NOBODY)
-    except KeyError:
-        pass
-    for entry in pwd.getpwall():
-        if entry.pw_uid != 0:
-            return entry
+    entries = [entry for entry in pwd.getpwall() if entry.pw_uid != 0]
+    # The user made for such things, else any other that is not root.
+    for entry in sorted(entries, key=lambda entry: entry.pw_name != _NOBODY):
+        return entry
     raise ConfigError("/etc/passwd has no entry but root's and PostgreSQL must not run as root: add a user 'nobody'")

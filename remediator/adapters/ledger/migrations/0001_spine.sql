@@ -43,6 +43,7 @@ CREATE TABLE remediator.alerts (
     PRIMARY KEY (source, fingerprint)
 );
 
+-- All that fires for one target, until it is healthy. A target has at most one that is not resolved.
 CREATE TABLE remediator.incidents (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     target_key    text        NOT NULL,
@@ -143,6 +144,7 @@ CREATE INDEX actions_by_rule ON remediator.actions (rule, admitted_at) WHERE cha
 CREATE INDEX actions_by_namespace ON remediator.actions (namespace, admitted_at) WHERE changes AND mode = 'enforce';
 CREATE INDEX actions_by_incident ON remediator.actions (incident, number);
 
+-- What was seen before something was changed, redacted and capped, under its own hash.
 CREATE TABLE remediator.evidence (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     incident    bigint      NOT NULL REFERENCES remediator.incidents (id),
@@ -174,6 +176,7 @@ CREATE INDEX ledger_by_incident ON remediator.ledger (incident, seq) WHERE incid
 CREATE INDEX ledger_by_action ON remediator.ledger (action, seq) WHERE action IS NOT NULL;
 CREATE INDEX ledger_by_time ON remediator.ledger (at);
 
+-- Messages to people, delivered at least once.
 CREATE TABLE remediator.outbox (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -186,6 +189,7 @@ CREATE TABLE remediator.outbox (
 );
 CREATE INDEX outbox_waiting ON remediator.outbox (not_before) WHERE state = 'waiting';
 
+-- Who said yes or no to which action.
 CREATE TABLE remediator.approvals (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
