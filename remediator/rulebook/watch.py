@@ -31,8 +31,9 @@ QUIET_MS = 200
 """A file that is still being written is not read: nothing may have changed for so long."""
 LONGEST_MS = 2_000
 """A directory in which something changes all the time is read after so long all the same."""
-LOOK_ANYWAY_MS = 5_000
-"""Without any event the files are compared this often: network file systems send none."""
+LOOK_ANYWAY_MS = 2_000
+"""Without any event the files are compared this often: network file systems send none, and nobody listens yet when the
+rules have just been loaded."""
 MOST_SHOWN = 20
 """Faults of one event; all of them stand in the log of ``remediator check``."""
 

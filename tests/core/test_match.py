@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from remediator.core.match import NEVER_ACTED_ON, RuleIndex, check_of, indexable, needs_a_label, wanted_values
@@ -151,6 +151,7 @@ def test_words(pattern: str, expected: set[str] | None) -> None:
     assert words(pattern) == expected
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"\A([ab.|()*\\:?-]|\(\?:){0,12}\Z"), st.text(alphabet="ab.|(*-:", max_size=4))
 def test_words_are_exactly_what_matches(pattern: str, other: str) -> None:
     """Whatever is written out is what RE2 accepts: every word, and nothing beside them."""
@@ -177,6 +178,7 @@ _RULES = st.lists(st.lists(_MATCHERS, max_size=4), max_size=30).map(
 )
 
 
+@settings(deadline=None)
 @given(_RULES, st.lists(st.dictionaries(_LABELS, _VALUES), min_size=1, max_size=5))
 def test_index_finds_what_a_scan_finds(rules: tuple[Rule, ...], signals: list[dict[str, str]]) -> None:
     """For any rules and labels the index gives the rules, and the order, that comparing with each one gives."""

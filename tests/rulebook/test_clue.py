@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.adapters.kubernetes.resolve import Named, OfPod, OfService, clue_of
@@ -49,6 +49,7 @@ def as_the_adapter_says(labels: dict[str, str], spec: TargetSpec) -> str:
             return nowhere.problem
 
 
+@settings(deadline=None)
 @given(_LABELS, _SPECS)
 def test_cases_and_cluster_agree(labels: dict[str, str], spec: TargetSpec) -> None:
     """What a case says about a target is what the daemon will look for."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.rulebook.document import LARGEST_FILE, MOST_VALUES, Document, read_document
@@ -170,6 +170,7 @@ _PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_PLAIN)
 def test_what_is_written_is_read(data: Any) -> None:
     """JSON is YAML: whatever is written as JSON is read as it was, or refused; never misread."""
@@ -178,6 +179,7 @@ def test_what_is_written_is_read(data: Any) -> None:
         assert document.data == data
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet="ab:-[]{},&*!|>'\"#\n\t ?%@`", max_size=40).map(str.encode))
 def test_no_bytes_break_the_reader(raw: bytes) -> None:
     """Any bytes give a document or a fault, never an exception."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.model.rule import RateLimit
@@ -48,6 +48,7 @@ def test_bad_durations(text: object, says: str) -> None:
         parse_duration(text)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=LONGEST_S))
 def test_durations_go_there_and_back(seconds: int) -> None:
     """What is printed can be read again."""
@@ -79,6 +80,7 @@ def test_bad_rates(text: object, says: str) -> None:
         parse_rate(text)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=MOST), st.integers(min_value=1, max_value=LONGEST_S))
 def test_rates_go_there_and_back(count: int, window_s: int) -> None:
     """What is printed can be read again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import which
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.core.match import check_of
@@ -77,6 +77,7 @@ def test_bad_matchers(text: str, says: str) -> None:
     assert len(str(refused.value)) < 300
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"\A[a-zA-Z_][a-zA-Z0-9_]{0,9}\Z"), st.sampled_from(["=", "!="]), st.text(max_size=20))
 def test_matchers_go_there_and_back(label: str, op: str, value: str) -> None:
     """A matcher as it is printed can be read again, unless its value holds line breaks."""
@@ -84,6 +85,7 @@ def test_matchers_go_there_and_back(label: str, op: str, value: str) -> None:
         assert parse_matchers(str(matcher(label, op, value))) == (matcher(label, op, value),)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='ab=!~"{},\\ (|*', max_size=12))
 def test_no_text_breaks_the_reader(text: str) -> None:
     """Any text is read, or refused with a sentence."""
