@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -29,6 +30,8 @@ _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 _SLOW = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _HOLDS = frozenset(HoldReason)
 _VERDICTS = frozenset(Verdict)
+# Series of these exist from the start, so that a rate over them is 0 and not absent.
+_USUAL_CODES = (200, 400, 401, 405, 503)
 
 # Words that structlog keeps for itself.
 _TAKEN = frozenset({"event", "level", "timestamp"})
@@ -63,11 +66,12 @@ class Telemetry:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._log = structlog.get_logger("remediator")
+        self._log = structlog.get_logger("remediator").bind()
         self._actions = frozenset(actions)
-        self._pairs: set[tuple[str, str]] = set()
+        self._routes: dict[tuple[str, str], _Route] = {}
         self._count = _Counters(self.registry)
         self._gauge = _Gauges(self.registry)
+        self._codes = {code: self._count.requests.labels(str(code)) for code in _USUAL_CODES}
         self._special: dict[str, Callable[[StageEvent, str], None]] = {
             "webhook": self._count_request,
             "intake": self._count_signals,
@@ -81,10 +85,15 @@ class Telemetry:
 
     def tell(self, event: StageEvent) -> None:
         """Count and log one event. Never raises: a full disk under the log must not stop a stage."""
-        self._measure(event)
-        level = _level(event)
+        route = self._routes.get((event.stage, event.outcome)) or self._new_route(event)
+        route.count.inc(event.count)
+        if event.seconds is not None:
+            route.seconds.observe(event.seconds)
+        if route.special is not None:
+            route.special(event, route.outcome)
         try:
-            self._log.log(level, f"{event.stage} {event.outcome}", **_line(event))
+            if self._log.is_enabled_for(route.level):
+                self._log.log(route.level, f"{event.stage} {event.outcome}", **_line(event))
         except (OSError, ValueError):
             # Nowhere left to complain but the metric: the log's stream is closed or its disk is full.
             self._count.log_failures.inc()
@@ -106,24 +115,28 @@ class Telemetry:
         """Set how many connections are open on the listening port."""
         self._gauge.connections.set(count)
 
-    def _measure(self, event: StageEvent) -> None:
-        stage, outcome = self._pair(event)
-        self._count.events.labels(stage=stage, outcome=outcome).inc(event.count)
-        if event.seconds is not None:
-            # Verification takes as long as a rollout does; everything else as long as a request.
-            seconds = self._count.verify_seconds if stage == "verify" else self._count.seconds.labels(stage=stage)
-            seconds.observe(event.seconds)
+    def _new_route(self, event: StageEvent) -> _Route:
+        """Look up the series of a pair once; a pair beyond the bound shares those of ``other``."""
+        pair = (event.stage, event.outcome)
+        full = len(self._routes) >= MAX_PAIRS
+        stage, outcome = (OTHER, OTHER) if full else pair
+        # Verification takes as long as a rollout does; everything else as long as a request.
+        timed = self._count.verify_seconds if event.stage == "verify" else self._count.seconds.labels(stage)
         special = self._special.get(event.stage)
-        if special is not None:
-            special(event, outcome)
+        route = _Route(self._count.events.labels(stage, outcome), timed, special, outcome, _level(event))
+        if not full:
+            self._routes[pair] = route
+        return route
 
     def _count_request(self, event: StageEvent, _outcome: str) -> None:
-        self._count.requests.labels(code=_code(event.fields.get("code"))).inc()
+        code = event.fields.get("code")
+        known = self._codes.get(code) if isinstance(code, int) else None
+        (known or self._count.requests.labels(_code(code))).inc()
         if event.fields.get("method") in {"GET", "HEAD"}:
             self._count.gets.inc()
 
     def _count_signals(self, event: StageEvent, outcome: str) -> None:
-        self._count.signals.labels(outcome=outcome).inc(event.count)
+        self._count.signals.labels(outcome).inc(event.count)
 
     def _count_hold(self, event: StageEvent, outcome: str) -> None:
         self._count.holds.labels(reason=_one_of(_HOLDS, outcome)).inc(event.count)
@@ -154,13 +167,16 @@ class Telemetry:
     def _count_message(self, event: StageEvent, outcome: str) -> None:
         self._count.notifications.labels(outcome=outcome).inc(event.count)
 
-    def _pair(self, event: StageEvent) -> tuple[str, str]:
-        pair = (event.stage, event.outcome)
-        if pair not in self._pairs:
-            if len(self._pairs) >= MAX_PAIRS:
-                return OTHER, OTHER
-            self._pairs.add(pair)
-        return pair
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where the events of one stage and outcome go. Looking series up by label for each event would cost more."""
+
+    count: Counter
+    seconds: Histogram
+    special: Callable[[StageEvent, str], None] | None
+    outcome: str
+    level: int
 
 
 class _Counters:
