@@ -66,6 +66,18 @@ async def test_a_good_change_is_swapped_in(book: LiveRulebook, tmp_path: Path, n
     assert notebook.fields("rules", "loaded")["rules"] == 3
 
 
+async def test_the_text_of_the_files_in_force(book: LiveRulebook, tmp_path: Path) -> None:
+    """What the ledger keeps is the text of the rules in force, not of what was rejected after them."""
+    path = tmp_path / "a.yaml"
+    text = path.read_text("utf-8")
+    path.write_text("rules: [1]", "utf-8")
+    await book.reload()
+    assert book.files == {str(path): text}
+    write_rules(path, "one", "three")
+    await book.reload()
+    assert book.files == {str(path): path.read_text("utf-8")}
+
+
 async def test_no_change_is_no_event(book: LiveRulebook, tmp_path: Path, notebook: Notebook) -> None:
     """A touched file is not a changed one, and the rule set stays the very same object."""
     before = book.current()
