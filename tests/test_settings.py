@@ -16,7 +16,7 @@ from remediator.settings import OPTIONS, Settings, check_serving, load_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - read, not bound
-HOME = {"HOME": "/home/somebody"}
+HOME = {"HOME": "/users/somebody"}
 
 
 def problems(flags: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **more: Any) -> list[str]:
@@ -39,7 +39,7 @@ def test_defaults_are_those_of_the_policy() -> None:
     assert settings.listen == ("127.0.0.1", 9095)
     assert settings.policy() == Policy()
     assert settings.database_url is None
-    assert settings.state_dir == Path("/home/somebody/.local/state/remediator")
+    assert settings.state_dir == Path("/users/somebody/.local/state/remediator")
     assert settings.insecure_no_auth is False
 
 
