@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -141,12 +142,18 @@ class Daemon:
         self.broken: InvariantBroken | None = None
         self.dsn = ""
         self.door: Door | None = None
+        self.tls: ssl.SSLContext | None = None
+        self.credentials = Credentials(
+            tokens=settings.webhook_token_file,
+            basic=settings.webhook_basic_auth_file,
+            monotonic=self.clock.monotonic,
+            observer=observer,
+        )
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
         settings = self.settings
-        self.rulebook = LiveRulebook((settings.rules,), self.observer, told=self._rules_changed)
-        credentials = self._credentials()
+        self._read_files()
         background = [*await self._database(stack)]
         deliveries = GroupCommit(self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2))
         moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
@@ -156,7 +163,7 @@ class Daemon:
             access=self._access(),
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
             clock=self.clock,
-            tell=self._tell_cluster,
+            tell=lambda outcome, detail: self._tell("cluster", outcome, detail=detail),
         )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         parts = Parts(
@@ -185,19 +192,37 @@ class Daemon:
             Background(name="deliveries", run=deliveries.run),
             Background(name="moves", run=moves.run),
             Background(name="cluster", run=cluster.run),
-            Background(name="rules", run=self._watch_rules),
+            Background(name="rules", run=lambda: self.rulebook.watch(asyncio.Event())),
             Background(name="measure", run=self._measure),
             Background(name="housekeeping", run=housekeeping.run),
         ]
         self.supervisor = Supervisor(
             pipeline=partial(pipeline, parts, self.bells),
-            front=partial(self._front, credentials),
+            front=self._front,
             background=background,
             clock=self.clock,
             observer=self.observer,
             drain_s=settings.drain,
         )
         await self._keep_rules(self.rulebook.current().digest, EntryKind.RULES_LOADED, "rules loaded at start")
+
+    def _read_files(self) -> None:
+        """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
+        problems: list[str] = []
+        for read in (self._read_rules, self.credentials.load, self._read_tls):
+            try:
+                read()
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(*problems)
+
+    def _read_rules(self) -> None:
+        self.rulebook = LiveRulebook((self.settings.rules,), self.observer, told=self._rules_changed)
+
+    def _read_tls(self) -> None:
+        files = _tls(self.settings)
+        self.tls = server_context(files) if files else None
 
     async def _database(self, stack: AsyncExitStack) -> list[Background]:
         """Open our PostgreSQL, bring its schema up to date, and return the tasks that keep an eye on it."""
@@ -217,39 +242,37 @@ class Daemon:
         return background
 
     @asynccontextmanager
-    async def _front(self, credentials: Credentials) -> AsyncIterator[None]:
+    async def _front(self) -> AsyncIterator[None]:
         """Open the door, tell where it is, and close it first when the end comes."""
         settings = self.settings
-        tls = _tls(settings)
-        context = server_context(tls) if tls else None
         threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="parse")
         async with asyncio.TaskGroup() as handshakes:
             limits = DoorLimits(max_connections=settings.max_connections)
-            door = self.door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=context)
+            door = self.door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=self.tls)
             webhook = Webhook(
                 WebhookParts(
                     inbox=Receive(self.inbox, self.bells),
                     clock=self.clock,
                     observer=self.observer,
-                    credentials=credentials,
+                    credentials=self.credentials,
                     reader=BodyReader(BodyLimits()),
                     threads=threads,
-                    client_certificate=tls is not None and tls.client_ca is not None,
+                    client_certificate=settings.tls_client_ca is not None,
                 ),
                 WebhookLimits(accept_s=settings.accept_deadline),
             )
             app = build_app(
                 AppParts(
                     webhook=webhook,
-                    live=Health(self._live_checks(), self.clock),
-                    ready=Health([*self._live_checks(), *self._ready_checks()], self.clock),
+                    live=Health(self._checks()[:1], self.clock),
+                    ready=Health(self._checks(), self.clock),
                     render_metrics=self.observer.render,
                     door=door,
                     observer=self.observer,
                     on_bug=self._bug,
                 )
             )
-            server = WebServer(app, door, ListenAt(*settings.listen, context))
+            server = WebServer(app, door, ListenAt(*settings.listen, self.tls))
             await server.start()
             place = daemon_file(settings.state_dir)
             try:
@@ -269,9 +292,6 @@ class Daemon:
         draft.write_bytes(msgspec.json.encode(content))
         draft.replace(place)
         self._tell("daemon", "listening", url=url, version=__version__, mode=self.settings.mode)
-
-    async def _watch_rules(self) -> None:
-        await self.rulebook.watch(asyncio.Event())
 
     async def _rules_changed(self, reload: Reload) -> None:
         if reload.outcome is ReloadOutcome.LOADED:
@@ -310,17 +330,6 @@ class Daemon:
             self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
             self.observer.connections(self.door.connections if self.door else 0)
 
-    def _credentials(self) -> Credentials:
-        settings = self.settings
-        credentials = Credentials(
-            tokens=settings.webhook_token_file,
-            basic=settings.webhook_basic_auth_file,
-            monotonic=self.clock.monotonic,
-            observer=self.observer,
-        )
-        credentials.load()
-        return credentials
-
     def _access(self) -> ClusterAccess | None:
         settings = self.settings
         if settings.kubeconfig is not None:
@@ -345,11 +354,10 @@ class Daemon:
             action_lease_s=settings.action_lease,
         )
 
-    def _live_checks(self) -> list[Check]:
-        return [Check("tasks", self._tasks_alive)]
-
-    def _ready_checks(self) -> list[Check]:
-        return [Check("database", self._database_answers), Check("inbox", self._inbox_moves)]
+    def _checks(self) -> list[Check]:
+        """Return what readiness asks; liveness asks the first alone, which only a restart can cure."""
+        tasks = Check("tasks", self._tasks_alive)
+        return [tasks, Check("database", self._database_answers), Check("inbox", self._inbox_moves)]
 
     async def _tasks_alive(self) -> HealthStatus:
         silent = self.supervisor.silent_lanes(SILENT_S)
@@ -374,9 +382,6 @@ class Daemon:
     def _ring(self, stage: str) -> None:
         if stage in {known.value for known in Stage}:
             self.bells.ring(Stage(stage))
-
-    def _tell_cluster(self, outcome: str, detail: str) -> None:
-        self._tell("cluster", outcome, detail=detail)
 
     def _tell(self, stage: str, outcome: str, **fields: object) -> None:
         self.observer.tell(StageEvent(stage=stage, outcome=outcome, fields=dict(fields)))

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import aiohttp
 from remediator.cli import lines
 from remediator.cli.demo_daemon import DemoDaemon
 from remediator.cli.demo_world import DemoFailed, Monitoring, Watch, not_available, within
+from remediator.cli.endings import leaves
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for
 from remediator.model.entry import Entry, EntryKind
@@ -66,15 +67,6 @@ def _run_in(folder: Path) -> int:
         for error in leaves(group):
             print(paint(f"\nThe demo failed: {error}", "red", "bold"), file=sys.stderr)
     return code
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the errors of a group and of the groups in it."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

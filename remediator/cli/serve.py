@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError, LedgerError
 from remediator.settings import OPTIONS, check_serving, load_settings, yes
@@ -39,13 +40,12 @@ def run(args: argparse.Namespace) -> int:
 
         asyncio.run(start(settings))
     except ConfigError as error:
-        print("remediator: cannot start:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
-        return Exit.FAULTY
+        return ended_by(error)
     except LedgerError as error:
         print(f"remediator: cannot start: the database: {error}", file=sys.stderr)
         return Exit.FAILED
+    except BaseExceptionGroup as group:
+        return ended_by(group)
     return Exit.OK
 
 
