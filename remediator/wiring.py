@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,14 +52,12 @@ from remediator.ports.notifier import Notifier
 from remediator.ports.observer import StageEvent
 from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
 from remediator.settings import Settings, load_settings
-from remediator.web.app import AppParts, build_app
-from remediator.web.credentials import Credentials
-from remediator.web.door import Door, DoorLimits
-from remediator.web.health import Check, Health
-from remediator.web.receive import BodyLimits, BodyReader
-from remediator.web.server import ListenAt, WebServer
-from remediator.web.tls import TlsFiles, server_context
-from remediator.web.webhook import Webhook, WebhookLimits, WebhookParts
+from remediator.web.door import DoorLimits
+from remediator.web.health import Check
+from remediator.web.server import WebServer
+from remediator.web.serving import Prepared, WebOptions, WebParts, prepare, serving
+from remediator.web.tls import TlsFiles
+from remediator.web.webhook import WebhookLimits
 
 MEASURE_S = 1.0
 SILENT_S = 60.0
@@ -141,14 +137,8 @@ class Daemon:
         self.bells = Bells()
         self.broken: InvariantBroken | None = None
         self.dsn = ""
-        self.door: Door | None = None
-        self.tls: ssl.SSLContext | None = None
-        self.credentials = Credentials(
-            tokens=settings.webhook_token_file,
-            basic=settings.webhook_basic_auth_file,
-            monotonic=self.clock.monotonic,
-            observer=observer,
-        )
+        self.server: WebServer | None = None
+        self.web: Prepared | None = None
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -209,7 +199,7 @@ class Daemon:
     def _read_files(self) -> None:
         """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
         problems: list[str] = []
-        for read in (self._read_rules, self.credentials.load, self._read_tls):
+        for read in (self._read_rules, self._read_web):
             try:
                 read()
             except ConfigError as error:
@@ -220,9 +210,8 @@ class Daemon:
     def _read_rules(self) -> None:
         self.rulebook = LiveRulebook((self.settings.rules,), self.observer, told=self._rules_changed)
 
-    def _read_tls(self) -> None:
-        files = _tls(self.settings)
-        self.tls = server_context(files) if files else None
+    def _read_web(self) -> None:
+        self.web = prepare(_web_options(self.settings), self.clock, self.observer)
 
     async def _database(self, stack: AsyncExitStack) -> list[Background]:
         """Open our PostgreSQL, bring its schema up to date, and return the tasks that keep an eye on it."""
@@ -245,43 +234,22 @@ class Daemon:
     async def _front(self) -> AsyncIterator[None]:
         """Open the door, tell where it is, and close it first when the end comes."""
         settings = self.settings
-        threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="parse")
-        async with asyncio.TaskGroup() as handshakes:
-            limits = DoorLimits(max_connections=settings.max_connections)
-            door = self.door = Door(limits=limits, observer=self.observer, tasks=handshakes, tls=self.tls)
-            webhook = Webhook(
-                WebhookParts(
-                    inbox=Receive(self.inbox, self.bells),
-                    clock=self.clock,
-                    observer=self.observer,
-                    credentials=self.credentials,
-                    reader=BodyReader(BodyLimits()),
-                    threads=threads,
-                    client_certificate=settings.tls_client_ca is not None,
-                ),
-                WebhookLimits(accept_s=settings.accept_deadline),
-            )
-            app = build_app(
-                AppParts(
-                    webhook=webhook,
-                    live=Health(self._checks()[:1], self.clock),
-                    ready=Health(self._checks(), self.clock),
-                    render_metrics=self.observer.render,
-                    door=door,
-                    observer=self.observer,
-                    on_bug=self._bug,
-                )
-            )
-            server = WebServer(app, door, ListenAt(*settings.listen, self.tls))
-            await server.start()
+        parts = WebParts(
+            inbox=Receive(self.inbox, self.bells),
+            clock=self.clock,
+            observer=self.observer,
+            live=self._checks()[:1],
+            ready=self._checks(),
+            render_metrics=self.observer.render,
+            on_bug=self._bug,
+        )
+        async with serving(_web_options(settings), parts, self.web) as self.server:
             place = daemon_file(settings.state_dir)
             try:
-                self._announce(server.url, place)
+                self._announce(self.server.url, place)
                 yield
             finally:
                 place.unlink(missing_ok=True)
-                await server.stop(settings.drain / 2)
-                threads.shutdown(wait=False, cancel_futures=True)
 
     def _announce(self, url: str, place: Path) -> None:
         """Say where the daemon is: in the log, and in a private file for commands on this machine."""
@@ -291,7 +259,7 @@ class Daemon:
         draft.touch(mode=0o600)
         draft.write_bytes(msgspec.json.encode(content))
         draft.replace(place)
-        self._tell("daemon", "listening", url=url, version=__version__, mode=self.settings.mode)
+        self._tell("daemon", "listening", url=url, version=__version__, settings=self.settings.describe())
 
     async def _rules_changed(self, reload: Reload) -> None:
         if reload.outcome is ReloadOutcome.LOADED:
@@ -328,7 +296,7 @@ class Daemon:
                 self._tell("inbox", "unmeasured", error=str(error))
                 continue
             self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
-            self.observer.connections(self.door.connections if self.door else 0)
+            self.observer.connections(self.server.connections if self.server else 0)
 
     def _access(self) -> ClusterAccess | None:
         settings = self.settings
@@ -390,6 +358,20 @@ class Daemon:
 def _size(delivery: Delivery) -> int:
     """Return about how many bytes a delivery takes."""
     return 256 + 1024 * (len(delivery.signals) + len(delivery.quarantined))
+
+
+def _web_options(settings: Settings) -> WebOptions:
+    host, port = settings.listen
+    return WebOptions(
+        host=host,
+        port=port,
+        tls=_tls(settings),
+        token_file=settings.webhook_token_file,
+        basic_file=settings.webhook_basic_auth_file,
+        door=DoorLimits(max_connections=settings.max_connections),
+        webhook=WebhookLimits(accept_s=settings.accept_deadline),
+        drain_s=settings.drain / 2,
+    )
 
 
 def _tls(settings: Settings) -> TlsFiles | None:

@@ -76,7 +76,12 @@ class Execute:
             await self._carry_out(claim)
         except PortError as error:
             # The lease ends by itself and the action is taken up again, by this replica or another.
-            fields = {"action": claim.action.number, "incident": claim.action.incident, "error": str(error)}
+            fields = {
+                "action": claim.action.number,
+                "incident": claim.action.incident,
+                "name": claim.action.plan.action,
+                "error": str(error),
+            }
             self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
         finally:
             self._under_way -= 1

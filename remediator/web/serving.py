@@ -60,19 +60,30 @@ class WebParts:
     on_bug: Callable[[InvariantBroken], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was read from files."""
+
+    credentials: Credentials
+    tls: ssl.SSLContext | None
+
+
+def prepare(options: WebOptions, clock: Clock, observer: Observer) -> Prepared:
+    """Read every file before anything listens. Raises ConfigError with every fault of all of them."""
+    credentials = Credentials(
+        tokens=options.token_file, basic=options.basic_file, monotonic=clock.monotonic, observer=observer
+    )
+    return Prepared(credentials, _read(options, credentials))
+
+
 @asynccontextmanager
-async def serving(options: WebOptions, parts: WebParts) -> AsyncIterator[WebServer]:
-    """Listen while the block runs, then drain.
+async def serving(options: WebOptions, parts: WebParts, prepared: Prepared | None = None) -> AsyncIterator[WebServer]:
+    """Listen while the block runs, then drain. ``prepared``: the files, where they have been read already.
 
     Raises ConfigError with every fault of the files, or that the address cannot be had.
     """
-    credentials = Credentials(
-        tokens=options.token_file,
-        basic=options.basic_file,
-        monotonic=parts.clock.monotonic,
-        observer=parts.observer,
-    )
-    tls = _prepare(options, credentials)
+    files = prepared or prepare(options, parts.clock, parts.observer)
+    credentials, tls = files.credentials, files.tls
     client_certificate = options.tls is not None and options.tls.client_ca is not None
     if not (credentials.required or client_certificate):
         advice = "anybody who reaches this port may post alerts; give --webhook-token-file"
@@ -112,8 +123,7 @@ async def _task_owner() -> AsyncIterator[asyncio.TaskGroup]:
         raise group.exceptions[0] from None
 
 
-def _prepare(options: WebOptions, credentials: Credentials) -> ssl.SSLContext | None:
-    """Read every file before anything listens, and tell all faults at once."""
+def _read(options: WebOptions, credentials: Credentials) -> ssl.SSLContext | None:
     problems: list[str] = []
     tls = None
     try:
