@@ -43,32 +43,23 @@ async def _all_done_once(scene: Scene, alertmanager: Alertmanager) -> None:
 
 @pytest.mark.slow
 @pytest.mark.alertmanager
-class TestDaemonAway:
-    """The daemon is down while alerts begin to fire."""
-
-    async def test_twenty_seconds_of_a_rolling_deploy(self, scene: Scene) -> None:
-        """Stopped by SIGTERM, back after twenty seconds."""
-        await self._away(scene, seconds=20.0, kill=False)
-
-    async def test_after_a_power_cut(self, scene: Scene) -> None:
-        """Killed, and back after some of Alertmanager's attempts have failed."""
-        await self._away(scene, seconds=4.0, kill=True)
-
-    async def _away(self, scene: Scene, *, seconds: float, kill: bool) -> None:
-        daemon = scene.daemon(*ROOMY)
+@pytest.mark.parametrize(("kill", "seconds"), [(False, 20.0), (True, 4.0)], ids=["stopped for 20 s", "killed for 4 s"])
+async def test_the_daemon_is_away(scene: Scene, kill: bool, seconds: float) -> None:
+    """Alerts begin to fire while nobody takes them: Alertmanager keeps trying, and everything is done once."""
+    daemon = scene.daemon(*ROOMY)
+    await daemon.start()
+    async with Alertmanager.running(scene.folder / "am", scene.http, [daemon.url]) as alertmanager:
+        if kill:
+            await daemon.kill()
+        else:
+            assert await daemon.stop() == 0
+        async with asyncio.TaskGroup() as meanwhile:
+            meanwhile.create_task(asyncio.sleep(seconds))
+            await _fall_ill(scene)
+            await alertmanager.fire(BACKSTAGE, DEV_PORTAL, *UNKNOWN)
+        assert scene.writes() == []
         await daemon.start()
-        async with Alertmanager.running(scene.folder / "am", scene.http, [daemon.url]) as alertmanager:
-            if kill:
-                await daemon.kill()
-            else:
-                assert await daemon.stop() == 0
-            async with asyncio.TaskGroup() as meanwhile:
-                meanwhile.create_task(asyncio.sleep(seconds))
-                await _fall_ill(scene)
-                await alertmanager.fire(BACKSTAGE, DEV_PORTAL, *UNKNOWN)
-            assert scene.writes() == []
-            await daemon.start()
-            await _all_done_once(scene, alertmanager)
+        await _all_done_once(scene, alertmanager)
 
 
 async def test_a_kill_right_after_the_answer_loses_nothing(scene: Scene) -> None:
