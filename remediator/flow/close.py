@@ -5,12 +5,12 @@ It is also the net under everything else: an incident that is still open past it
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from remediator.core.severity import escalate_after, respond_within
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
 from remediator.flow.verify import read_facts
 from remediator.model.entry import EntryKind, NewEntry
@@ -34,10 +34,7 @@ class Close:
         """Look at the incidents that are due; return how many."""
         bounds = self.parts.bounds
         due = await self.parts.stores.incidents.due(bounds.close_batch, bounds.look_lease_s)
-        async with asyncio.TaskGroup() as looks:
-            for item in due:
-                looks.create_task(self._look(item), name=f"close-{item.incident.id}")
-        return len(due)
+        return await beside(due, self._look, name="close")
 
     async def _look(self, item: DueIncident) -> None:
         incident = item.incident

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
+from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
 from remediator.model.errors import NotifyError
 from remediator.ports.incidents import Notification
@@ -21,10 +21,7 @@ class NotifyPeople:
         """Deliver the messages that are due; return how many were tried."""
         bounds = self.parts.bounds
         due = await self.parts.stores.outbox.take(bounds.notify_batch, bounds.look_lease_s)
-        async with asyncio.TaskGroup() as sending:
-            for message in due:
-                sending.create_task(self._send(message), name=f"notify-{message.id}")
-        return len(due)
+        return await beside(due, self._send, name="notify")
 
     async def _send(self, message: Notification) -> None:
         fields = {"notification": message.id, "incident": message.incident}

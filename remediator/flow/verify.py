@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from remediator.core.judge import Judgement, Question, judge
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
 from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, Verdict
@@ -38,10 +39,7 @@ class Verify:
         """Look at the actions that are due; return how many."""
         bounds = self.parts.bounds
         due = await self.parts.stores.actions.due(bounds.verify_batch, bounds.look_lease_s)
-        async with asyncio.TaskGroup() as looks:
-            for item in due:
-                looks.create_task(self._look(item), name=f"verify-{item.action.number}")
-        return len(due)
+        return await beside(due, self._look, name="verify")
 
     async def _look(self, item: Due) -> None:
         rule = self.parts.rulebook.named(item.action.rule)
