@@ -35,14 +35,14 @@ class Stall:
     seconds: float = 3600.0
     held: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, call: Call, answer: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    async def __call__(self, call: Call, proceed: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         """Pass everything else on."""
         if call.method != "PATCH" or f"/namespaces/{self.namespace}/" not in call.path:
-            return await answer()
-        response = await answer() if self.stored else None
+            return await proceed()
+        response = await proceed() if self.stored else None
         self.held.set()
         await asyncio.sleep(self.seconds)
-        return response or await answer()
+        return response or await proceed()
 
 
 def restarts(scene: Scene, namespace: str) -> int:
