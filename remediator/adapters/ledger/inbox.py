@@ -30,13 +30,19 @@ class LedgerInbox:
         self._limit = limit
         self.waiting = 0
         self.oldest_s = 0.0
+        self._arriving = 0
 
     async def accept(self, delivery: Delivery) -> Receipt:
         """Store a delivery; return after COMMIT."""
-        if self.waiting + len(delivery.signals) > self._limit:
-            message = f"{self.waiting} signals wait to be matched; the limit is {self._limit}"
-            raise ledger_error(LedgerReason.FULL, message)
-        receipt = await self._commits.put(delivery)
+        size = len(delivery.signals)
+        if self.waiting + self._arriving + size > self._limit:
+            there = f"{self.waiting} signals wait to be matched and {self._arriving} are being stored"
+            raise ledger_error(LedgerReason.FULL, f"{there}; the limit is {self._limit}")
+        self._arriving += size
+        try:
+            receipt = await self._commits.put(delivery)
+        finally:
+            self._arriving -= size
         self.waiting += receipt.new
         return receipt
 

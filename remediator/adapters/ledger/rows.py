@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -30,11 +32,28 @@ _target = msgspec.json.Decoder(Target)
 _plan = msgspec.json.Decoder(Plan)
 _image = msgspec.json.Decoder(BeforeImage)
 _encoder = msgspec.json.Encoder()
+_sorted_encoder = msgspec.json.Encoder(order="sorted")
+
+# An escape of JSON: a doubled backslash is passed over, so that text which only spells an escape stays what it is.
+_ESCAPES = re.compile(r"\\\\|\\u0000|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE)
+_WHOLE_PAIR = len(r"\ud83d\udca5")
 
 
-def as_json(value: Any) -> str:
-    """Return JSON text for a jsonb parameter; NUL, which jsonb cannot hold, becomes the replacement character."""
-    return _encoder.encode(value).decode().replace("\\u0000", "\\ufffd")
+def as_json(value: Any, *, ordered: bool = False) -> str:
+    """Return JSON text for a jsonb parameter, with ``ordered`` keys if it is to be hashed.
+
+    What jsonb cannot hold (NUL, half of a surrogate pair) becomes the replacement character.
+    """
+    try:
+        text = (_sorted_encoder if ordered else _encoder).encode(value).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value, str_keys=True), sort_keys=ordered)
+    return _ESCAPES.sub(_storable, text) if "\\u" in text else text
+
+
+def _storable(escape: re.Match[str]) -> str:
+    found = escape.group()
+    return found if found == r"\\" or len(found) == _WHOLE_PAIR else r"\ufffd"
 
 
 def plain(text: str) -> dict[str, Any]:

@@ -1,13 +1,18 @@
-"""Clusters to start, kill and restart."""
+"""Clusters to start, kill and restart, and stores on a fresh database."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
+from remediator.adapters.ledger.group_commit import GroupCommit
+from remediator.adapters.ledger.pool import LedgerPools
 from tests.database_server import DatabaseServer
 
 
@@ -34,3 +39,21 @@ def ascii_database(postgres_server: DatabaseServer) -> Iterator[str]:
     """The connection string of a database whose encoding is not UTF-8."""
     yield postgres_server.create("ascii", "template0 ENCODING 'SQL_ASCII'")
     postgres_server.drop("ascii")
+
+
+@pytest.fixture
+async def owner(database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of the schema's owner, to prepare and to look."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def actions(pools: LedgerPools) -> AsyncIterator[LedgerActionStore]:
+    """The store of actions, its group commit running."""
+    moves = GroupCommit(pools.stages, write_moves, size=lambda _: 1000)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(moves.run())
+        yield LedgerActionStore(pools.stages, moves)
+        moves.close()
