@@ -60,10 +60,11 @@ async def _read(
     past: dict[str, list[PastAction]] = {}
     for row in await connection.fetch(QUERIES["past_actions"], keys):
         past.setdefault(row["target_key"], []).append(rows.past_action(row))
+    unresolved = {found.target_key: found for found in incidents.values() if found.state != "resolved"}
     batch = AdmissionBatch(
         now=now,
-        items=tuple(_with_incident(item, incidents) for item in open_items),
-        incidents={found.target_key: found for found in incidents.values() if found.state != "resolved"},
+        items=tuple(_with_incident(item, incidents, unresolved) for item in open_items),
+        incidents=unresolved,
         past={key: tuple(actions) for key, actions in past.items()},
         windows=await _windows(connection, core.scopes(open_items), batch_time=now),
         open_by_namespace=by_namespace,
@@ -95,9 +96,12 @@ async def _incidents(connection: Connection, items: Sequence[Assessed], keys: li
     return {row["id"]: rows.incident(row) for row in found}
 
 
-def _with_incident(item: Assessed, incidents: dict[int, Incident]) -> Assessed:
+def _with_incident(item: Assessed, incidents: dict[int, Incident], unresolved: dict[str, Incident]) -> Assessed:
     own = incidents.get(item.candidate.incident) if item.candidate.incident is not None else None
-    return structs.replace(item, incident=own) if own is not None and own.state != "resolved" else item
+    if own is None or own.state == "resolved":
+        # The core finds the incidents of targets; what has no target is known by its alert alone.
+        own = unresolved.get(orphan_key(item.candidate)) if item.facts.workload is None else None
+    return structs.replace(item, incident=own) if own is not None else item
 
 
 def orphan_key(candidate: Candidate) -> str:

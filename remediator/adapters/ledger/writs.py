@@ -14,7 +14,7 @@ from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, action_id
 from remediator.model.decision import Act, Ask, Hold, Observe
 from remediator.model.entry import EntryKind, NewEntry
-from remediator.model.incident import Candidate, Incident
+from remediator.model.incident import Candidate
 from remediator.model.plan import Plan
 from remediator.model.rule import Mode
 from remediator.ports.admission import Writ
@@ -76,7 +76,7 @@ async def _number(connection: Connection, places: list[_Place]) -> dict[str, _Pl
         place.incident = known.id if known is not None else None
         if place.writ.incident and known is None:
             fresh.setdefault(place.key, place)
-    acting = [place for place in places if not isinstance(place.writ.ruling.decision, Hold)]
+    acting = [place for place in places if not _holds(place)]
     if not fresh and not acting:
         return fresh
     (numbers,) = await connection.fetch(QUERIES["allocate"], len(fresh), len(acting))
@@ -163,34 +163,38 @@ def _settled(place: _Place, now: datetime) -> dict[str, Any]:
 
 
 async def _tell_people(connection: Connection, places: list[_Place]) -> set[int]:
-    """Put messages into the outbox; return the incidents that went to people now."""
-    telling = {place.incident: place for place in places if place.writ.people and place.incident is not None}
-    held = [number for number, place in telling.items() if isinstance(place.writ.ruling.decision, Hold)]
+    """Put messages into the outbox: every question, one call for each incident; return the incidents called for now."""
+    questions = [place for place in places if place.writ.people and not _holds(place)]
+    calls: dict[int, _Place] = {}
+    for place in places:
+        if place.writ.people and _holds(place) and place.incident is not None:
+            calls.setdefault(place.incident, place)
     escalated: set[int] = set()
-    if held:
-        escalated = {row["id"] for row in await connection.fetch(QUERIES["escalate_incidents"], held)}
-    messages = [
-        {"incident": number, "payload": payload(place.writ.ruling.assessed.incident, place, number)}
-        for number, place in telling.items()
-        if number in escalated or not isinstance(place.writ.ruling.decision, Hold)
-    ]
-    if messages:
+    if calls:
+        escalated = {row["id"] for row in await connection.fetch(QUERIES["escalate_incidents"], list(calls))}
+    telling = questions + [place for number, place in calls.items() if number in escalated]
+    if telling:
+        messages = [{"incident": place.incident, "payload": payload(place)} for place in telling]
         await connection.execute(QUERIES["put_outbox"], rows.as_json(messages))
     return escalated
 
 
-def payload(incident: Incident | None, place: _Place, number: int | None) -> dict[str, Any]:
+def _holds(place: _Place) -> bool:
+    return isinstance(place.writ.ruling.decision, Hold)
+
+
+def payload(place: _Place) -> dict[str, Any]:
     """Return the message about one ruling."""
-    rule = place.writ.ruling.rule
+    rule, incident = place.writ.ruling.rule, place.writ.ruling.assessed.incident
     return {
-        "incident": number,
+        "incident": place.incident,
         "title": incident.title if incident else place.writ.title,
         "severity": rule.severity.value if rule else "P3",
         "target": place.key,
         "rule": _candidate(place).rule,
         "action": place.action,
         "message": place.writ.people,
-        "urgent": isinstance(place.writ.ruling.decision, Hold),
+        "urgent": _holds(place),
     }
 
 
@@ -212,10 +216,16 @@ def _entries(
             severity = writ.ruling.rule.severity.value if writ.ruling.rule else "P3"
             summary = f"{severity} incident opened: {writ.title}"
             yield structs.replace(about, summary=summary)
-        repeated = isinstance(writ.ruling.decision, Hold) and known.get(candidate.id) == writ.entry.reasons
-        if not repeated or not writ.entry.reasons:
+        if not _repeats(writ, known.get(candidate.id)):
             yield structs.replace(writ.entry, incident=place.incident, action=place.action, target_key=place.key)
-        if place.incident in escalated and place.incident not in told and writ.people:
+        if place.incident in escalated and place.incident not in told and writ.people and _holds(place):
             told.add(place.incident)
             summary = f"people are called: {writ.people}"
             yield structs.replace(about, kind=EntryKind.INCIDENT_ESCALATED, summary=summary, reasons=writ.entry.reasons)
+
+
+def _repeats(writ: Writ, known: tuple[str, ...] | None) -> bool:
+    """Tell whether this only says again why it must wait; the last word about a candidate is never a repeat."""
+    decision = writ.ruling.decision
+    waits = isinstance(decision, Hold) and decision.retry_at is not None
+    return waits and bool(writ.entry.reasons) and known == writ.entry.reasons

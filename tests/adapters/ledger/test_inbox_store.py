@@ -28,9 +28,9 @@ async def commits(pools: LedgerPools) -> AsyncIterator[Deliveries]:
         made.close()
 
 
-def of(*signals: Signal, **changes: int) -> Delivery:
+def of(*signals: Signal) -> Delivery:
     """Return a delivery of these facts."""
-    return Delivery(source="am", signals=signals, group_key="{}:{}", receiver="remediator", **changes)
+    return Delivery(source="am", signals=signals, group_key="{}:{}", receiver="remediator")
 
 
 async def read_back(pool: LedgerPool) -> list[Signal]:
