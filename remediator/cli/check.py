@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from remediator.cli.exits import Exit
-from remediator.cli.paint import Paint, paint_for, safe, table
+from remediator.cli.paint import Paint, paint_for, safe, spelt_json, table
 from remediator.model.rule import Limits, Rule
 from remediator.rulebook.cases import CaseResult
 from remediator.rulebook.duration import duration_text, rate_text
@@ -109,7 +109,7 @@ def _faults_as_json(rejected: RulebookRejected) -> str:
 
 
 def _json(**fields: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode()
+    return msgspec.json.format(spelt_json(msgspec.json.encode(fields).decode()), indent=2)
 
 
 def _rule_as_data(rule: Rule) -> dict[str, Any]:

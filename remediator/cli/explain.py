@@ -7,8 +7,6 @@ import json
 import sys
 from typing import Any
 
-import msgspec
-
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe
@@ -54,7 +52,7 @@ async def _explain(args: argparse.Namespace, desk: Desk) -> int:
     contents = [await desk.view.evidence(one["id"]) for one in evidence] if args.evidence else []
     if args.json:
         everything = {"incident": incident, "actions": actions, "entries": entries, "evidence": contents or evidence}
-        print(msgspec.json.encode(everything).decode())
+        print(lines.as_json(everything))
         return Exit.OK
     paint = paint_for(sys.stdout)
     for line in report(incident, actions, entries, paint):

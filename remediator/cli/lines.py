@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from remediator.cli.paint import Paint, safe
+from remediator.cli.paint import Paint, safe, spelt_json
 from remediator.model.entry import Entry, EntryKind
 
 # What stands in front of the sentence: a word of at most nine letters, and its colour.
@@ -63,9 +63,9 @@ def line(entry: Entry, paint: Paint) -> str:
     )
 
 
-def as_json(entry: Entry) -> str:
-    """Return one entry as one line of JSON."""
-    return msgspec.json.encode(entry).decode()
+def as_json(value: object) -> str:
+    """Return plain data or structs as one line of JSON; foreign control characters in it are spelt, as JSON can."""
+    return spelt_json(msgspec.json.encode(value).decode())
 
 
 def pretty(value: Any, indent: str) -> list[str]:

@@ -45,6 +45,11 @@ def safe(text: str) -> str:
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
+def spelt_json(text: str) -> str:
+    r"""Return JSON without line breaks of its own with such characters as ``\uXXXX``: equal data, harmless to show."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def table(rows: list[list[str]], head: list[str]) -> list[str]:
     """Return aligned lines: a head and rows, columns two spaces apart, the last one as long as it is."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

@@ -7,8 +7,6 @@ import json
 import sys
 from typing import Any
 
-import msgspec
-
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, table
@@ -34,7 +32,7 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
     counts = await desk.view.counts()
     incidents = await desk.view.incidents(open_only=True, limit=MOST)
     if args.json:
-        print(msgspec.json.encode({**counts, "open": incidents}).decode())
+        print(lines.as_json({**counts, "open": incidents}))
         return Exit.OK
     for line in screen(counts, incidents, paint_for(sys.stdout)):
         print(line)
