@@ -18,6 +18,7 @@ PASSING = frozenset(
     {
         "conflict",
         "throttled",
+        "unreachable",
         HoldReason.CLUSTER_UNREACHABLE.value,
         HoldReason.MIN_HEALTHY.value,
         HoldReason.ROLLOUT_IN_PROGRESS.value,

@@ -34,6 +34,7 @@ ENTRIES = {
     ActionState.REFUSED: EntryKind.ACTION_REFUSED,
     ActionState.OBSERVED: EntryKind.ACTION_OBSERVED,
 }
+FENCE = "remediator.io/fence"
 # States in which a dead owner may have sent its write already.
 SENT = frozenset({ActionState.DISPATCHED, ActionState.IN_DOUBT})
 
@@ -118,8 +119,9 @@ class Execute:
 
     async def _may_begin(self, claim: Claim) -> bool:
         """Settle what a dead owner left, and end what comes too late; tell whether there is anything to do."""
-        if claim.found_in in SENT:
-            return await self.doubt.settle(claim)
+        if claim.found_in in SENT and not await self.doubt.settle(claim):
+            return False
+        # What a dead owner decided hours ago, and never sent, is old news like any other.
         ended = self._too_late(claim)
         if ended is not None:
             await self._end(ended)
@@ -148,8 +150,9 @@ class Execute:
         await self._end(done)
 
     async def _patch(self, claim: Claim, rule: Rule, step: PatchObject) -> None:
+        refused = WriteRefused(reason="conflict", message="it was never sent")
         for attempt in range(1, self.parts.bounds.write_tries + 1):
-            if not await self._renew(claim):
+            if not await self._still_wanted(claim):
                 return
             live = await self._live(claim)
             if live is None:
@@ -158,29 +161,43 @@ class Execute:
                 await self.doubt.found(claim)
                 return
             if live.fence >= claim.action.fence:
-                note = f"the object carries fence {live.fence}, ours is {claim.action.fence}: a later owner has written"
+                note = (
+                    f"the object carries fence {live.fence}, ours is {claim.action.fence}: a later owner has written; "
+                    f"if the ledger was made anew, remove the annotation {FENCE} from {claim.action.target}"
+                )
                 await self._refuse(claim, note, "overtaken")
                 return
             refusal = recheck(claim.action, live.facts, rule, self.parts.policy)
             if refusal is not None:
                 await self._refuse(claim, refusal.message, refusal.reason.value)
                 return
-            if await self._send(claim, step, live):
+            again = await self._send(claim, step, live)
+            if again is None:
                 return
+            refused = again
             await self.parts.clock.sleep(0.05 * attempt)
-        note = f"the object kept changing: {self.parts.bounds.write_tries} writes met a conflict"
-        await self._refuse(claim, note, "conflict")
+        note = f"given up after {self.parts.bounds.write_tries} tries, the last: {refused.reason}: {refused.message}"
+        await self._refuse(claim, note, refused.reason)
 
-    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> bool:
-        """Send one write and settle what came back; False asks for another try on a fresh read."""
-        action, actions = claim.action, self.parts.stores.actions
-        dry_run = action.mode is Mode.OBSERVE
-        if not dry_run:
-            entry = action_entry(
-                EntryKind.ACTION_DISPATCHED, action, f"sending: {action.plan.summary}", image_data(live)
-            )
-            if not await actions.dispatched(action.number, action.fence, live.image, entry):
-                return True
+    async def _still_wanted(self, claim: Claim) -> bool:
+        """Prove once more, just before the object is read for a write, that the alert fires and the decision is fresh.
+
+        Evidence, conflicts and a busy API server take time, and each try begins here.
+        """
+        action = claim.action
+        standing = await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
+        if standing is None:
+            return False
+        ended = self._too_late(structs.replace(claim, firing=standing.firing, now=standing.now))
+        if ended is not None:
+            await self._end(ended)
+        return ended is None
+
+    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | None:
+        """Send one write and settle what came back; a refusal asks for another try on a fresh read."""
+        action, dry_run = claim.action, claim.action.mode is Mode.OBSERVE
+        if not dry_run and not await self._intend(claim, live):
+            return None
         mark = WriteMark(
             action_id=action.id,
             number=action.number,
@@ -201,19 +218,27 @@ class Execute:
             case InDoubt() if dry_run:
                 note = f"the dry run got no clear answer: {result.message}"
                 await self._end(self._conclusion(claim, ActionState.OBSERVED, note))
+            case InDoubt() if await self.doubt.enter(claim, live.image, result.message):
+                return WriteRefused(reason="unreachable", message=f"nothing was stored: {result.message}")
             case InDoubt():
-                return not await self.doubt.enter(claim, live.image, result.message)
-        return True
+                pass
+        return None
 
-    async def _refused(self, claim: Claim, result: WriteRefused) -> bool:
+    async def _intend(self, claim: Claim, live: LiveObject) -> bool:
+        """Write down, before it is sent, what is sent to which object; tell whether the action is still ours."""
+        action = claim.action
+        entry = action_entry(EntryKind.ACTION_DISPATCHED, action, f"sending: {action.plan.summary}", image_data(live))
+        return await self.parts.stores.actions.dispatched(action.number, action.fence, live.image, entry)
+
+    async def _refused(self, claim: Claim, result: WriteRefused) -> WriteRefused | None:
         if result.reason == "conflict":
-            return False
+            return result
         if result.reason in ("throttled", "unreachable"):
             await self.parts.clock.sleep(min(result.retry_after or 1.0, 10.0))
-            return False
+            return result
         note = f"the API server refused the write: {result.reason}: {result.message}"
         await self._refuse(claim, note, result.reason)
-        return True
+        return None
 
     async def _live(self, claim: Claim) -> LiveObject | None:
         try:
@@ -224,10 +249,6 @@ class Execute:
             note = f"the object cannot be read: {error}"
             await self._refuse(claim, note, error.reason)
             return None
-
-    async def _renew(self, claim: Claim) -> bool:
-        action = claim.action
-        return await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
 
     async def _observed(self, claim: Claim, result: Applied) -> None:
         note = f"dry run accepted by the API server: would {claim.action.plan.summary}"

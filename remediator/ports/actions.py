@@ -27,6 +27,13 @@ class Claim(Struct, frozen=True, kw_only=True):
     tries: int = 1
 
 
+class Standing(Struct, frozen=True, kw_only=True):
+    """How an action stands when its lease is renewed: whether an alert of its incident fires, and the moment."""
+
+    firing: bool
+    now: datetime
+
+
 class NextRung(Struct, frozen=True, kw_only=True):
     """The ladder goes on."""
 
@@ -85,8 +92,8 @@ class ActionStore(Protocol):
         """Take admitted actions, and those whose owner's lease has ended; fence and attempts of each rise."""
         ...
 
-    async def renew(self, number: int, fence: int, lease_s: float) -> bool:
-        """Hold on to an action for longer."""
+    async def renew(self, number: int, fence: int, lease_s: float) -> Standing | None:
+        """Hold on to an action for longer, and learn how it stands; None: it is another owner's, or has ended."""
         ...
 
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:

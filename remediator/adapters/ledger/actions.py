@@ -14,7 +14,7 @@ from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, BeforeImage
 from remediator.model.entry import EntryKind, NewEntry
-from remediator.ports.actions import CallPeople, Claim, Conclusion, Due, NextRung, Nothing, Recovered
+from remediator.ports.actions import CallPeople, Claim, Conclusion, Due, NextRung, Nothing, Recovered, Standing
 
 
 class Move(Struct, frozen=True, kw_only=True):
@@ -55,10 +55,11 @@ class LedgerActionStore:
             for row in found
         )
 
-    async def renew(self, number: int, fence: int, lease_s: float) -> bool:
-        """Hold on to an action for longer."""
+    async def renew(self, number: int, fence: int, lease_s: float) -> Standing | None:
+        """Hold on to an action for longer, and learn how it stands."""
         async with transaction(self._pool) as connection:
-            return await connection.fetchval(QUERIES["renew_lease"], number, fence, lease_s) is not None
+            row = await connection.fetchrow(QUERIES["renew_lease"], number, fence, lease_s)
+        return Standing(firing=row["firing"], now=row["now"]) if row is not None else None
 
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
         """Write the intent down."""
@@ -164,14 +165,6 @@ async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Ro
         case _:
             assert_never(conclusion.successor)
     return entries
-
-
-async def _resolve(connection: Connection, incident: int, rule: str, message: str) -> list[NewEntry]:
-    if await connection.fetchval(QUERIES["resolve_incident"], incident) is None:
-        return []
-    await connection.execute(QUERIES["drop_leftovers"], incident)
-    summary = f"resolved: {message}"
-    return [NewEntry(kind=EntryKind.INCIDENT_RESOLVED, summary=summary, incident=incident, rule=rule)]
 
 
 async def _escalate(connection: Connection, incident: int, rule: str, message: str) -> list[NewEntry]:

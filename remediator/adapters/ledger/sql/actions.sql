@@ -33,11 +33,17 @@ RETURNING action.id, action.number, action.incident, action.rule, action.rung, a
            WHERE other.incident = action.incident AND other.rule = action.rule AND other.rung = action.rung) AS tries;
 
 -- name: renew_lease
--- Holds on to an action, if it is still ours.
-UPDATE remediator.actions
+-- Holds on to an action, if it is still ours, and tells whether there still is a reason for it.
+UPDATE remediator.actions AS action
 SET lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE number = $1 AND fence = $2
-RETURNING number;
+WHERE number = $1 AND fence = $2 AND ended_at IS NULL
+RETURNING clock_timestamp() AS now,
+          EXISTS (
+              SELECT
+              FROM remediator.incident_alerts AS tie
+              JOIN remediator.alerts AS alert USING (source, fingerprint)
+              WHERE tie.incident = action.incident AND alert.status = 'firing'
+          ) AS firing;
 
 -- name: move_actions
 -- Moves actions to their next state, each only if its fence is still the owner's; tells which moved.

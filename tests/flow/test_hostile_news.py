@@ -1,0 +1,113 @@
+"""The last proof: what was true when it was decided, and is not any more when the write is about to be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from remediator.flow.parts import Bounds, Parts
+from remediator.model.plan import CaptureEvidence
+from remediator.model.signal import Status
+from remediator.ports.cluster import EvidenceBundle
+from tests.flow.rig import a_rule, alert, deployment, rig
+from tests.flow.test_doubt import Fault, abandon
+from tests.flow.test_flow import step
+
+QUICK = Bounds(poll_s=0.05, facts_deadline_s=5.0, doubt_s=1.5, write_tries=3)
+
+
+@pytest.mark.parametrize("news", ["healed", "old"])
+async def test_an_unsent_write_of_a_dead_owner_is_not_sent_when_its_moment_has_passed(database: str, news: str) -> None:
+    """Dispatched, never stored, and the daemon away for hours: the alert has ended, or the decision is stale."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        if news == "healed":
+            await r.deliver(alert(status=Status.RESOLVED))
+            await step(r, "match")
+        else:
+            await r.sql.execute("UPDATE remediator.actions SET good_until = now() - interval '3 h'")
+        await step(r, "execute")
+        assert r.writes() == []
+        assert (await r.states())[0] == "expired"
+
+
+class Slow:
+    """Evidence that takes its time: something happens meanwhile."""
+
+    def __init__(self) -> None:
+        """Nothing happens yet."""
+        self.meanwhile: Any = None
+
+    async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
+        """Let it happen, and see nothing."""
+        await self.meanwhile()
+        return EvidenceBundle(parts={"pods": [step.target.name]})
+
+
+@pytest.mark.parametrize("news", ["healed", "old"])
+async def test_what_ends_while_evidence_is_captured_is_not_acted_on(database: str, news: str) -> None:
+    """Evidence may take ten seconds; the alert can end, or the decision grow stale, in less."""
+    slow = Slow()
+
+    def dress(parts: Parts) -> Parts:
+        return Parts(**{**fields(parts), "cluster": type(parts.cluster)(**{**fields(parts.cluster), "evidence": slow})})
+
+    async with rig(database, a_rule(evidence=True), bounds=QUICK, dress=dress) as r:
+        r.put(deployment())
+
+        async def meanwhile() -> None:
+            if news == "healed":
+                await r.deliver(alert(status=Status.RESOLVED))
+                await r.line.lanes[0].step()
+            else:
+                await r.sql.execute(
+                    "SELECT pg_sleep_until(good_until + interval '10 milliseconds') FROM remediator.actions"
+                )
+
+        slow.meanwhile = meanwhile
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await r.sql.execute(
+            "UPDATE remediator.actions SET good_until = clock_timestamp() + interval '400 milliseconds'"
+        )
+        await step(r, "execute")
+        assert r.writes() == []
+        assert (await r.states())[0] == "expired"
+
+
+async def test_a_throttled_write_is_not_called_a_conflict(database: str) -> None:
+    """What is said at 3 a.m. is what happened: the API server was busy, the object held still."""
+    async with rig(database, bounds=structs_replace(QUICK, write_tries=1)) as r:
+        r.put(deployment())
+        r.sandbox.middlewares.append(Fault("429", times=1000))
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit", "execute")
+        (entry,) = [one for one in await r.entries() if one.kind == "action.refused"]
+        assert entry.reasons == ("throttled",)
+        assert "kept changing" not in entry.summary
+
+
+async def test_a_fence_from_a_ledger_that_is_gone_says_what_to_do(database: str) -> None:
+    """A ledger made anew counts fences from 1 again: it must not write, and people must learn how to go on."""
+    async with rig(database, bounds=QUICK) as r:
+        marked = deployment()
+        marked["metadata"]["annotations"] = {"remediator.io/fence": "900"}
+        r.put(marked)
+        await r.deliver(alert())
+        await r.settle()
+        assert r.writes() == []
+        assert "remediator.io/fence" in r.people.heard[0]["message"]
+
+
+def fields(parts: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass with slots."""
+    return {name: getattr(parts, name) for name in parts.__dataclass_fields__}
+
+
+def structs_replace(bounds: Bounds, **changes: Any) -> Bounds:
+    """Return other bounds."""
+    return Bounds(**{**fields(bounds), **changes})
