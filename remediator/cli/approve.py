@@ -7,6 +7,7 @@ import getpass
 import sys
 
 from remediator.cli.exits import Exit
+from remediator.cli.paint import safe
 from remediator.cli.reading import add_database_arguments, at_desk, numbered
 from remediator.wiring import Desk
 
@@ -31,7 +32,7 @@ async def _answer(args: argparse.Namespace, desk: Desk) -> int:
         print(f"remediator: action A{args.action} does not wait for an answer; remediator status", file=sys.stderr)
         return Exit.NOT_FOUND
     then = "it is decided anew on fresh facts, by all guards" if approved else "it will not be done"
-    print(f"A{args.action} {'approved' if approved else 'rejected'} by {actor}: {then}")
+    print(f"A{args.action} {'approved' if approved else 'rejected'} by {safe(actor)}: {then}")
     return Exit.OK
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 
 
 class Exit(IntEnum):
@@ -10,10 +12,18 @@ class Exit(IntEnum):
 
     OK = 0
     FAILED = 1
-    """Something outside did not work: the database, the cluster, a demo step."""
     FAULTY = 2
-    """The command line, the configuration or the rules are wrong; every fault was printed."""
     NOT_FOUND = 3
-    """What was asked for is not in the ledger."""
     INTERRUPTED = 130
-    """Ended by Ctrl-C."""
+
+
+MEANINGS: Mapping[Exit, str] = MappingProxyType(
+    {
+        Exit.OK: "Done. `serve`: ended by SIGTERM or SIGINT; what was in hand is finished, or left for the next start.",
+        Exit.FAILED: "Something outside did not work: the database, the cluster, a step of the demo. `serve`: it could "
+        "not start, or had to end, for such a reason; start it anew.",
+        Exit.FAULTY: "The command line, the configuration or the rules are wrong; every fault was printed.",
+        Exit.NOT_FOUND: "What was asked for is not in the ledger, or does not wait for an answer.",
+        Exit.INTERRUPTED: "Ended by Ctrl-C.",
+    }
+)

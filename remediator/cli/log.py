@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--incident", metavar="N", type=incident_number, help="only this incident (17 or #17)")
     parser.add_argument(
-        "--lines", "-n", metavar="N", type=int, default=200, help="at most so many, the newest (default 200)"
+        "--lines", "-n", metavar="N", type=count, default=200, help="at most so many, the newest (default 200)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with all numbers")
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 async def _print(args: argparse.Namespace, desk: Desk) -> int:
     paint = paint_for(sys.stdout)
     since_at = args.since(desk.clock.now()) if args.since else None
-    query = LedgerQuery(since=since_at, incident=args.incident, limit=max(args.lines, 1))
+    query = LedgerQuery(since=since_at, incident=args.incident, limit=args.lines)
     found = await desk.view.entries(query)
     if not args.json and (found or args.follow):
         print(paint(lines.HEAD, "bold"))
@@ -64,6 +64,13 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
     if not last and not args.json:
         print("the ledger has nothing of that; see remediator log --help", file=sys.stderr)
     return Exit.OK
+
+
+def count(text: str) -> int:
+    """Parse a number of lines; raises the error that argparse shows."""
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: write 1 to 999999")
+    return int(text)
 
 
 def since(text: str) -> Callable[[datetime], datetime]:

@@ -64,7 +64,14 @@ def test_the_newest_lines(ask: Type) -> None:
     """At most so many, the newest, oldest of them first."""
     everything = ask("log").lines[1:]
     assert ask("log", "--lines", "2").lines[1:] == everything[-2:]
-    assert ask("log", "-n", "0").lines[1:] == everything[-1:]
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "1.5", "many", "9" * 20])
+def test_numbers_of_lines_have_bounds(ask: Type, number: str) -> None:
+    """None that means nothing, or that the database would choke on."""
+    said = ask("log", f"--lines={number}")
+    assert (said.code, said.out) == (2, "")
+    assert "write 1 to 999999" in said.err
 
 
 def test_since(ask: Type) -> None:

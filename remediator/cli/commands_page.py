@@ -1,0 +1,78 @@
+"""The reference page of the commands, made from their parsers: ``python -m remediator.cli.commands_page``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from remediator.cli.exits import MEANINGS
+from remediator.cli.main import COMMANDS, full_parser
+
+_HEAD = """# Commands
+
+<!-- Made by `python -m remediator.cli.commands_page`; a test compares. Change the code, then make it anew. -->
+
+`remediator COMMAND`. Commands that read the ledger find it by themselves on the machine of the daemon; elsewhere they
+are told by `--database-url`. They are coloured on a terminal and plain in a pipe (`NO_COLOR` and `FORCE_COLOR` decide
+otherwise); control characters in labels are shown spelt, `--json` holds them as `\\uXXXX`.
+"""
+_SERVE = """
+Each setting is a flag, an environment variable and a key of the file: [settings](settings.md).
+
+| argument | what it is |
+|---|---|
+| `--config FILE` | TOML file with settings; flags and variables win |
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    parsers = _commands(full_parser())
+    sections = (_section(name, parsers[name]) for name in COMMANDS)
+    return "\n".join([_HEAD, *sections, _exit_codes()])
+
+
+def _section(name: str, parser: argparse.ArgumentParser) -> str:
+    title = f"## {name}\n\n{parser.description or ''}\n"
+    if name == "serve":
+        return f"{title}{_SERVE}"
+    rows = [
+        f"| {_words(action)} | {(action.help or '').replace('|', chr(92) + '|')} |\n" for action in _arguments(parser)
+    ]
+    return "".join([title, "\n| argument | what it is |\n|---|---|\n", *rows])
+
+
+def _words(action: argparse.Action) -> str:
+    """Return an argument as it is typed: ``--lines N, -n N``, or the name of what stands at its place."""
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    if action.option_strings:
+        return ", ".join(f"`{word}{value}`" for word in action.option_strings)
+    more = "..." if action.nargs == "+" else ""
+    return f"`{action.metavar}{more}`".replace("|", "\\|")
+
+
+def _exit_codes() -> str:
+    rows = [f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items()]
+    return "".join(["## Exit codes\n\n| code | meaning |\n|---|---|\n", *rows])
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands by name."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in _actions(parser):
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - there is no public name for it
+            found.update(action.choices)
+    return found
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    return (action for action in _actions(parser) if action.dest != "help")
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return parser._actions  # noqa: SLF001 - argparse tells what it knows nowhere else
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
