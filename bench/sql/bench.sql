@@ -32,7 +32,7 @@ SELECT fingerprint FROM remediator.signals;
 
 -- name: daemon_behind
 -- What the daemon has stored and not looked at yet.
-SELECT count(*) FROM remediator.signals WHERE NOT matched;
+SELECT count(*) FROM remediator.inbox;
 
 -- name: daemon_decisions
 -- How actions ended or stand, to explain a write that is missing.

@@ -11,11 +11,15 @@ from remediator.ports.clock import Clock
 from remediator.ports.observer import Observer, StageEvent
 
 MAX_PAUSE_S = 10.0
+GATHER_FROM = 8
 
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
     """Runs ``step`` again and again until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
+
+    Under load a lane lets work gather: a step that did ``GATHER_FROM`` things or more is followed by ``gather_s``
+    seconds of rest, so that the next transaction serves many. A single alert never waits for that.
 
     A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on; anything
     else is a bug and goes up to the supervisor.
@@ -28,6 +32,7 @@ class Lane:
     clock: Clock
     observer: Observer
     poll_s: float
+    gather_s: float = 0.0
     stopping: bool = False
     beat: float = 0.0
     troubles: int = field(default=0)
@@ -39,6 +44,8 @@ class Lane:
             done = await self._once()
             if done:
                 self.bells.ring(*self.next)
+                if self.gather_s and done >= GATHER_FROM:
+                    await self.clock.sleep(self.gather_s)
                 continue
             await self.bells.wait(self.stage, self._pause())
 

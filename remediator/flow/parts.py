@@ -22,6 +22,7 @@ class Bounds:
     """How much at once, and for how long (seconds). Nothing here can mean "unlimited"."""
 
     match_batch: int = 500
+    gather_s: float = 0.05
     assess_concurrency: int = 32
     admit_batch: int = 64
     execute_concurrency: int = 16

@@ -64,6 +64,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
                 clock=parts.clock,
                 observer=parts.observer,
                 poll_s=parts.bounds.poll_s,
+                gather_s=parts.bounds.gather_s if stage is Stage.MATCH else 0.0,
             )
             for stage, step, following in steps
         )

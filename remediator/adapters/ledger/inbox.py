@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -67,11 +67,8 @@ async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery
     if facts:
         # In one order everywhere: two replicas that store the same alerts would otherwise deadlock.
         ordered = [facts[fact] for fact in sorted(facts)]
-        for row in await _put(connection, ordered):
-            if row["fresh"]:
-                new[owners[row["source"], row["fingerprint"], row["status"], row["starts_at"]]] += 1
-        if any(new):
-            await connection.execute(QUERIES["wake"], "match")
+        for fact in _new(await _put(connection, ordered), facts):
+            new[owners[fact]] += 1
     await _put_aside(connection, deliveries)
     return [
         Receipt(new=count, known=len(delivery.signals) - count, quarantined=len(delivery.quarantined))
@@ -79,8 +76,15 @@ async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery
     ]
 
 
-async def _put(connection: Connection, signals: list[Signal]) -> list[asyncpg.Record]:
-    found: list[asyncpg.Record] = await connection.fetch(
+def _new(told: asyncpg.Record, facts: dict[Fact, Signal]) -> Iterable[Fact]:
+    """Return which of the facts were new: mostly all of them or none, and then nothing had to be sent back."""
+    if told["some"]:
+        return zip(told["sources"], told["fingerprints"], told["statuses"], told["starts"], strict=True)
+    return facts if told["fresh"] else ()
+
+
+async def _put(connection: Connection, signals: list[Signal]) -> asyncpg.Record:
+    (told,) = await connection.fetch(
         QUERIES["put_signals"],
         [signal.source for signal in signals],
         [signal.fingerprint for signal in signals],
@@ -92,8 +96,9 @@ async def _put(connection: Connection, signals: list[Signal]) -> list[asyncpg.Re
         [signal.generator_url for signal in signals],
         [signal.group_key for signal in signals],
         [signal.receiver for signal in signals],
+        len(signals),
     )
-    return found
+    return told
 
 
 async def _put_aside(connection: Connection, deliveries: Sequence[Delivery]) -> None:

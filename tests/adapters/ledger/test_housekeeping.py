@@ -16,9 +16,13 @@ async def test_only_finished_rows_past_their_time_go(database: str) -> None:
     owner = await asyncpg.connect(database)
     for number, (matched, age) in enumerate([(True, OLD), (True, NEW), (False, OLD)]):
         await owner.execute(
-            """INSERT INTO remediator.signals
-                   (source, fingerprint, status, starts_at, labels, annotations, matched, last_seen_at)
-               VALUES ('a', $1, 'firing', now(), '{}', '{}', $2, now() - $3::text::interval)""",
+            """WITH put AS (
+                   INSERT INTO remediator.signals
+                       (source, fingerprint, status, starts_at, labels, annotations, last_seen_at)
+                   VALUES ('a', $1, 'firing', now(), '{}', '{}', now() - $3::text::interval)
+                   RETURNING id
+               )
+               INSERT INTO remediator.inbox SELECT id FROM put WHERE NOT $2""",
             f"{number:016x}",
             matched,
             age,
@@ -39,7 +43,7 @@ async def test_only_finished_rows_past_their_time_go(database: str) -> None:
         keeping = Housekeeping(pools.stages, SystemClock(), lambda _: None)
         assert await keeping.sweep() == 3
         assert await keeping.sweep() == 0
-    assert await owner.fetchval("SELECT count(*) FROM remediator.signals WHERE NOT matched") == 1
+    assert await owner.fetchval("SELECT count(*) FROM remediator.inbox") == 1
     assert await owner.fetchval("SELECT count(*) FROM remediator.signals") == 2
     assert await owner.fetchval("SELECT count(*) FROM remediator.quarantine") == 1
     assert await owner.fetchval("SELECT count(*) FROM remediator.outbox") == 3

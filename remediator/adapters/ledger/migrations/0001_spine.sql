@@ -1,7 +1,7 @@
 -- The spine: signals, alerts, candidates, incidents, actions, ledger, outbox, evidence, rule sets.
 -- Each stage's state is in a row; a crash leaves the row that says what is next.
 
--- The inbox. One row for each distinct fact; a repeated notification only moves last_seen_at.
+-- What came in. One row for each distinct fact; a repeated notification only moves last_seen_at.
 CREATE TABLE remediator.signals (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source        text        NOT NULL,
@@ -16,10 +16,13 @@ CREATE TABLE remediator.signals (
     receiver      text        NOT NULL DEFAULT '',
     received_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    matched       boolean     NOT NULL DEFAULT false,
     UNIQUE (source, fingerprint, starts_at, status)
 );
-CREATE INDEX signals_waiting ON remediator.signals (id) WHERE NOT matched;
+
+-- Which signals nobody has judged yet: a narrow table, so that judging one does not rewrite its wide row.
+CREATE TABLE remediator.inbox (
+    signal bigint PRIMARY KEY
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- Alerts of a good body that could not be used, and bodies that said they had left alerts out.
 CREATE TABLE remediator.quarantine (

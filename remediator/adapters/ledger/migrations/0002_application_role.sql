@@ -19,7 +19,7 @@ BEGIN
         GRANT USAGE ON SCHEMA remediator TO remediator_app;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA remediator TO remediator_app;
         GRANT SELECT, INSERT, UPDATE, DELETE ON
-            remediator.signals, remediator.quarantine, remediator.alerts, remediator.incidents,
+            remediator.signals, remediator.inbox, remediator.quarantine, remediator.alerts, remediator.incidents,
             remediator.incident_alerts, remediator.candidates, remediator.actions, remediator.outbox
             TO remediator_app;
         GRANT SELECT, INSERT, UPDATE ON remediator.rule_sets TO remediator_app;

@@ -3,7 +3,8 @@
 DELETE FROM remediator.signals
 WHERE id IN (
     SELECT id FROM remediator.signals
-    WHERE matched AND last_seen_at < clock_timestamp() - make_interval(days => $1)
+    WHERE last_seen_at < clock_timestamp() - make_interval(days => $1)
+      AND NOT EXISTS (SELECT FROM remediator.inbox WHERE inbox.signal = signals.id)
     ORDER BY id
     LIMIT $2
 );

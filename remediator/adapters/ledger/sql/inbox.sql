@@ -1,17 +1,31 @@
 -- name: put_signals
--- One row for each distinct fact. A repeat moves last_seen_at, at most once a minute, and writes no row of its own.
-INSERT INTO remediator.signals AS known
-    (source, fingerprint, status, starts_at, ends_at, labels, annotations, generator_url, group_key, receiver)
-SELECT given.source, given.fingerprint, given.status, given.starts_at, given.ends_at,
-       given.labels::jsonb, given.annotations::jsonb, given.generator_url, given.group_key, given.receiver
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-            $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-    AS given (source, fingerprint, status, starts_at, ends_at,
-              labels, annotations, generator_url, group_key, receiver)
-ON CONFLICT (source, fingerprint, starts_at, status) DO UPDATE
-    SET last_seen_at = clock_timestamp()
-    WHERE known.last_seen_at < clock_timestamp() - interval '1 minute'
-RETURNING source, fingerprint, status, starts_at, xmax = 0 AS fresh;
+-- One row for each distinct fact, and its place in the inbox. A repeat moves last_seen_at, at most once a minute, and
+-- writes no row of its own. Tells how many were new, and which, if some were ($11 is how many were given).
+WITH put AS (
+    INSERT INTO remediator.signals AS known
+        (source, fingerprint, status, starts_at, ends_at, labels, annotations, generator_url, group_key, receiver)
+    SELECT given.source, given.fingerprint, given.status, given.starts_at, given.ends_at,
+           given.labels::jsonb, given.annotations::jsonb, given.generator_url, given.group_key, given.receiver
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
+                $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+        AS given (source, fingerprint, status, starts_at, ends_at,
+                  labels, annotations, generator_url, group_key, receiver)
+    ON CONFLICT (source, fingerprint, starts_at, status) DO UPDATE
+        SET last_seen_at = clock_timestamp()
+        WHERE known.last_seen_at < clock_timestamp() - interval '1 minute'
+    RETURNING id, source, fingerprint, status, starts_at, xmax = 0 AS fresh
+), queued AS (
+    INSERT INTO remediator.inbox (signal) SELECT id FROM put WHERE fresh
+)
+SELECT count(*)::int AS fresh,
+       count(*) BETWEEN 1 AND $11::int - 1 AS some,
+       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(source) END AS sources,
+       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(fingerprint) END AS fingerprints,
+       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(status) END AS statuses,
+       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(starts_at) END AS starts,
+       CASE WHEN count(*) > 0 THEN pg_notify('remediator', 'match')::text END AS woken
+FROM put
+WHERE fresh;
 
 -- name: put_quarantine
 -- Alerts that could not be used, so that somebody can see them.
@@ -21,8 +35,12 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]);
 -- name: count_waiting
 -- How many signals wait to be matched (counted no further than $1), and for how long the oldest has.
 SELECT count(*)::int AS waiting,
-       coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0)::float8 AS oldest_s
-FROM (SELECT received_at FROM remediator.signals WHERE NOT matched ORDER BY id LIMIT $1) AS first;
+       coalesce(
+           extract(epoch FROM clock_timestamp() - (
+               SELECT received_at FROM remediator.signals WHERE id = min(first.signal)
+           )), 0
+       )::float8 AS oldest_s
+FROM (SELECT signal FROM remediator.inbox ORDER BY signal LIMIT $1) AS first;
 
 -- name: wake
 -- Tells the other replicas that a stage has work.

@@ -70,7 +70,7 @@ WHERE id = $1;
 -- name: read_counts
 -- The figures of the status screen.
 SELECT jsonb_build_object(
-    'signals_waiting', (SELECT count(*) FROM remediator.signals WHERE NOT matched),
+    'signals_waiting', (SELECT count(*) FROM remediator.inbox),
     'candidates_waiting', (SELECT count(*) FROM remediator.candidates WHERE state = 'new'),
     'candidates_held', (SELECT count(*) FROM remediator.candidates WHERE state = 'held'),
     'alerts_firing', (SELECT count(*) FROM remediator.alerts WHERE status = 'firing'),

@@ -6,10 +6,9 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('remediator.matching', 0)) AS 
 -- The oldest signals that nobody has judged.
 SELECT id, source, fingerprint, status, starts_at, ends_at, labels::text AS labels, annotations::text AS annotations,
        generator_url, group_key, receiver, received_at, last_seen_at
-FROM remediator.signals
-WHERE NOT matched
-ORDER BY id
-LIMIT $1;
+FROM (SELECT signal FROM remediator.inbox ORDER BY signal LIMIT $1) AS waiting
+JOIN remediator.signals ON signals.id = waiting.signal
+ORDER BY id;
 
 -- name: alert_states
 -- The present states of the given fingerprints.
@@ -61,4 +60,4 @@ WHERE state = 'verifying'
 
 -- name: mark_matched
 -- These signals have been judged.
-UPDATE remediator.signals SET matched = true WHERE id = ANY ($1::bigint[]);
+DELETE FROM remediator.inbox WHERE signal = ANY ($1::bigint[]);
