@@ -138,3 +138,29 @@ async def test_a_full_inbox_refuses_and_then_takes_everything(scene: Scene) -> N
         await scene.until("the inbox takes it", taken)
     await scene.until_kind(EntryKind.SIGNAL_UNMATCHED, 240)
     assert (await scene.kinds())[EntryKind.SIGNAL_UNMATCHED] == 240
+
+
+async def test_a_slow_database_is_not_waited_for(scene: Scene) -> None:
+    """No commit within the deadline: 503 while Alertmanager still listens; sent again, the alert counts once."""
+    daemon = scene.daemon("--accept-deadline", "0.5s")
+    await daemon.start()
+    document = body([{"alertname": "Unknown"}], SystemClock().now())
+    clock = SystemClock()
+    blocker = await asyncpg.connect(scene.database)
+    try:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE remediator.signals IN ACCESS EXCLUSIVE MODE")
+            began = clock.monotonic()
+            assert await daemon.post(scene.http, document) == 503
+            assert clock.monotonic() - began < 5
+    finally:
+        await blocker.close()
+
+    async def taken() -> bool:
+        return await daemon.post(scene.http, document) == 200
+
+    await scene.until("it is taken", taken)
+    assert await daemon.post(scene.http, document) == 200
+    await scene.until_kind(EntryKind.SIGNAL_UNMATCHED)
+    assert await daemon.stop() == 0
+    assert (await scene.kinds())[EntryKind.SIGNAL_UNMATCHED] == 1
