@@ -105,7 +105,7 @@ class Load:
         bodies = (body(series, number) for number in range(plan.bodies))
         self.requests = [b"%b%d%b%b" % (head, len(text), _HEAD_END, text) for text in bodies]
         self.sent = Sent(due=[0] * plan.bodies, done=[0] * plan.bodies, status=[0] * plan.bodies)
-        self._connections: list[Connection] = []
+        self.connections: list[Connection] = []
         self._idle: deque[Connection] = deque()
         self._queue: deque[int] = deque()
         self._next = 0
@@ -118,17 +118,17 @@ class Load:
         for _ in range(self.plan.connections):
             make = Connection(self._answered, self._lost)
             await loop.create_connection(lambda made=make: made, "127.0.0.1", self.plan.port)  # type: ignore[misc]  # bound at once
-            self._connections.append(make)
+            self.connections.append(make)
 
     async def go(self) -> Sent:
         """Send everything; bodies without an answer after two minutes keep status 0."""
         gc.collect()
         gc.disable()
         if self.plan.rate:
-            self._idle.extend(self._connections)
+            self._idle.extend(self.connections)
             self._tick(time.monotonic_ns())
         else:
-            for connection in self._connections:
+            for connection in self.connections:
                 self._following(connection)
         try:
             async with asyncio.timeout(_LATEST_S + (self.plan.bodies / self.plan.rate if self.plan.rate else 0)):
