@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, assert_never
 from msgspec import Struct
 
 from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
@@ -77,6 +78,8 @@ class LedgerActionStore:
     async def conclude(self, conclusion: Conclusion) -> bool:
         """End an action and set in motion what comes next."""
         async with transaction(self._pool) as connection:
+            if isinstance(conclusion.successor, Recovered):
+                await lock_admission(connection)
             moved = await connection.fetch(QUERIES["move_actions"], rows.as_json([_ending(conclusion)]))
             if not moved:
                 return False
@@ -153,8 +156,7 @@ async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Ro
         case NextRung(rung=rung):
             await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, incident)
         case Recovered(message=message):
-            if await connection.fetchval(QUERIES["resolve_incident"], incident) is not None:
-                await connection.execute(QUERIES["drop_leftovers"], incident)
+            if await resolve(connection, incident):
                 summary = f"resolved: {message}"
                 entries.append(
                     NewEntry(kind=EntryKind.INCIDENT_RESOLVED, summary=summary, incident=incident, rule=rule)

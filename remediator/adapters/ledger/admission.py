@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.endings import lock_admission
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.writs import Written, write
@@ -34,7 +35,7 @@ class LedgerAdmissionStore:
     async def admit(self, items: Sequence[Assessed], core: Deliberation) -> AdmissionReport:
         """Decide in one transaction. Candidates that somebody else has decided meanwhile are left out."""
         async with transaction(self._pool) as connection:
-            await connection.execute(QUERIES["lock_admission"])
+            await lock_admission(connection)
             batch, known_reasons = await _read(connection, items, core)
             if not batch.items:
                 return AdmissionReport()
@@ -47,7 +48,8 @@ class LedgerAdmissionStore:
 async def _read(
     connection: Connection, items: Sequence[Assessed], core: Deliberation
 ) -> tuple[AdmissionBatch, dict[int, tuple[str, ...]]]:
-    undecided = await connection.fetch(QUERIES["undecided"], [item.candidate.id for item in items])
+    versions = [item.candidate.id for item in items], [item.candidate.tries for item in items]
+    undecided = await connection.fetch(QUERIES["undecided"], *versions)
     now = undecided[0]["now"] if undecided else None
     firing = {row["id"]: row["firing"] for row in undecided}
     reasons = {row["id"]: tuple(row["last_reasons"]) for row in undecided}

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.actions import tell_people
+from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.pool import LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.entry import EntryKind, NewEntry
@@ -36,9 +37,9 @@ class LedgerIncidentStore:
     async def resolve(self, incident: int, entry: NewEntry) -> bool:
         """Close an incident; what still waited for it is dropped."""
         async with transaction(self._pool) as connection:
-            if await connection.fetchval(QUERIES["resolve_incident"], incident) is None:
+            await lock_admission(connection)
+            if not await resolve(connection, incident):
                 return False
-            await connection.execute(QUERIES["drop_leftovers"], incident)
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
         return True
 

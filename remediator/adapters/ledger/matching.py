@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.endings import lock_admission
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.signal import AlertState, StoredSignal
-from remediator.ports.matching import AlertKey, Judge, Matched
+from remediator.ports.matching import AlertKey, Judge, Matched, NewCandidate
 
 
 class LedgerMatchStore:
@@ -40,7 +43,22 @@ async def _states(connection: Connection, signals: tuple[StoredSignal, ...]) -> 
 
 
 async def _write(connection: Connection, made: Matched) -> None:
-    states = made.states
+    if made.candidates or made.resolved:
+        # Else a decision under way could end the candidate that stands for a new episode, not knowing of it.
+        await lock_admission(connection)
+    if made.resolved:
+        # Actions before incidents before candidates: the order in which an action's end locks them, too.
+        ended = [key[0] for key in made.resolved], [key[1] for key in made.resolved]
+        await connection.execute(QUERIES["hasten_verification"], *ended)
+        await connection.execute(QUERIES["hasten_incidents"], *ended)
+    await _put_states(connection, made.states)
+    if made.candidates:
+        await _put_candidates(connection, made.candidates)
+    if made.entries:
+        await connection.execute(QUERIES["append_entries"], rows.entries_json(made.entries))
+
+
+async def _put_states(connection: Connection, states: Sequence[AlertState]) -> None:
     await connection.execute(
         QUERIES["put_states"],
         [state.source for state in states],
@@ -51,20 +69,15 @@ async def _write(connection: Connection, made: Matched) -> None:
         [state.changed_at for state in states],
         [rows.as_json(state.labels) for state in states],
     )
-    if made.candidates:
-        wanted = made.candidates
-        await connection.execute(
-            QUERIES["put_candidates"],
-            [new.rule for new in wanted],
-            [new.source for new in wanted],
-            [new.fingerprint for new in wanted],
-            [rows.as_json(new.labels) for new in wanted],
-            [new.severity for new in wanted],
-            [new.priority for new in wanted],
-        )
-    if made.entries:
-        await connection.execute(QUERIES["append_entries"], rows.entries_json(made.entries))
-    if made.resolved:
-        ended = [key[0] for key in made.resolved], [key[1] for key in made.resolved]
-        await connection.execute(QUERIES["hasten_incidents"], *ended)
-        await connection.execute(QUERIES["hasten_verification"], *ended)
+
+
+async def _put_candidates(connection: Connection, wanted: Sequence[NewCandidate]) -> None:
+    await connection.execute(
+        QUERIES["put_candidates"],
+        [new.rule for new in wanted],
+        [new.source for new in wanted],
+        [new.fingerprint for new in wanted],
+        [rows.as_json(new.labels) for new in wanted],
+        [new.severity for new in wanted],
+        [new.priority for new in wanted],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -201,3 +202,10 @@ async def column(owner: Owner, table: str, name: str, *, order: str = "1") -> li
 def kinds(rows: Iterable[Any]) -> list[str]:
     """Return the kinds of ledger rows."""
     return [row["kind"] for row in rows]
+
+
+async def blocked(owner: Owner, *, by: str = "advisory") -> None:
+    """Wait until somebody waits for a lock (of that kind); fails after five seconds."""
+    async with asyncio.timeout(5.0):
+        while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = $1", by):
+            await asyncio.sleep(0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +16,17 @@ from remediator.core.signals import fold
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.signal import AlertState, Delivery, Signal, Status, StoredSignal
 from remediator.ports.matching import AlertKey, Matched, NewCandidate
-from tests.adapters.ledger.stand import BEGUN, Owner, accept, admit_actions, column, over, signal
+from tests.adapters.ledger.stand import (
+    BEGUN,
+    Owner,
+    accept,
+    admit_actions,
+    blocked,
+    column,
+    over,
+    put_candidates,
+    signal,
+)
 
 
 @dataclass
@@ -76,7 +87,8 @@ async def test_a_second_replica_gets_nothing_while_one_is_matching(pools: Ledger
         assert await store.match(10, clerk) == 0
     assert clerk.signals == []
     assert await store.match(10, clerk) == 1
-    assert await column(owner, "signals", "matched") == [True]
+    assert await column(owner, "inbox", "signal") == []
+    assert len(await column(owner, "signals", "id")) == 1
 
 
 async def test_each_batch_sees_the_states_that_the_ones_before_it_left(pool: LedgerPool, owner: Owner) -> None:
@@ -109,7 +121,8 @@ async def test_a_failing_judge_leaves_everything_as_it_was(pool: LedgerPool, own
     store = LedgerMatchStore(pool)
     with pytest.raises(ZeroDivisionError):
         await store.match(10, Clerk(failing=ZeroDivisionError()))
-    assert await column(owner, "signals", "matched") == [False, False]
+    assert len(await column(owner, "inbox", "signal")) == 2
+    assert await column(owner, "alerts", "status") == []
     assert await store.match(10, Clerk(rules=("a",))) == 2
 
 
@@ -151,3 +164,25 @@ async def test_who_has_work_is_told(pool: LedgerPool, owner: Owner) -> None:
     await LedgerMatchStore(pool).match(10, Clerk())
     await owner.fetchval("SELECT 1")
     assert rung == ["assess"]
+
+
+async def test_a_new_episode_is_not_lost_to_a_decision_under_way(pool: LedgerPool, owner: Owner) -> None:
+    """The candidate of the last episode is being ended as no longer firing: the new one gets a candidate of its own."""
+    await put_candidates(owner, 1, rule="a")
+    await accept(pool, of(signal(1)))
+    async with asyncio.TaskGroup() as tasks:
+        async with owner.transaction():
+            await owner.execute(QUERIES["lock_admission"])
+            await owner.execute("UPDATE remediator.candidates SET state = 'decided'")
+            matching = tasks.create_task(LedgerMatchStore(pool).match(10, Clerk(rules=("a",))))
+            await blocked(owner)
+        assert await matching == 1
+    assert await column(owner, "candidates", "state", order="id") == ["decided", "new"]
+
+
+async def test_a_batch_that_makes_no_work_waits_for_no_decision(pool: LedgerPool, owner: Owner) -> None:
+    """Alerts without a rule pass while a long batch is decided."""
+    await accept(pool, of(signal(1)))
+    async with owner.transaction():
+        await owner.execute(QUERIES["lock_admission"])
+        assert await LedgerMatchStore(pool).match(10, Clerk()) == 1
