@@ -254,8 +254,8 @@ class Settings:
 
     def describe(self) -> dict[str, str]:
         """Return what is set, as text fit for a log: without the credentials that a URL may hold."""
-        given = {option.name: getattr(self, option.name) for option in OPTIONS}
-        return {name: hide_secrets(str(value)) for name, value in given.items() if value not in (None, ())}
+        given = ((option, getattr(self, option.name)) for option in OPTIONS)
+        return {option.name: _shown(option, value) for option, value in given if value not in (None, ())}
 
     def policy(self) -> Policy:
         """Return what holds over all rules."""
@@ -271,6 +271,14 @@ class Settings:
             min_healthy_percent=self.min_healthy_percent,
             max_replicas=self.max_replicas,
         )
+
+
+def _shown(option: Option, value: object) -> str:
+    if option.secret and option.read is web_url:
+        # Of a chat's webhook the path is the secret.
+        address = urlsplit(str(value))
+        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}/..."
+    return hide_secrets(str(value))
 
 
 def load_settings(

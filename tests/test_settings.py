@@ -213,6 +213,14 @@ def test_secrets_are_not_shown() -> None:
     assert "tls_cert" not in settings.describe()
 
 
+def test_the_address_of_a_chat_is_not_described() -> None:
+    """Whoever knows the path of its webhook can write there; which host it is may be known."""
+    settings = load_settings(
+        {"notify_url": "https://user:hunter2@chat.example.com:8443/T0/B0/hunter3?key=hunter4"}, HOME
+    )
+    assert settings.describe()["notify_url"] == "https://chat.example.com:8443/..."
+
+
 @pytest.mark.parametrize("name", ["webhook_token_file", "webhook_basic_auth_file"])
 def test_serving_with_authentication(name: str) -> None:
     """Anywhere."""

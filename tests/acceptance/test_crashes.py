@@ -114,6 +114,22 @@ async def test_an_orderly_end_waits_for_the_answer_to_a_write(scene: Scene) -> N
     await scene.joined(1)
 
 
+async def test_an_orderly_end_has_a_deadline(scene: Scene) -> None:
+    """The API server does not answer at all: after the time for draining it ends all the same, and says so."""
+    scene.cluster.server.middlewares.append(stuck := Stall("backstage", stored=False))
+    daemon = scene.daemon(*ROOMY, "--drain", "2s")
+    await daemon.start()
+    await scene.make_ill("backstage", "backstage")
+    assert await daemon.post(scene.http, body([BACKSTAGE], SystemClock().now())) == 200
+    async with asyncio.timeout(30):
+        await stuck.held.wait()
+    clock = SystemClock()
+    began = clock.monotonic()
+    assert await daemon.stop() == 0
+    assert 1.5 < clock.monotonic() - began < 10
+    assert [line["stage"] for line in daemon.lines() if line.get("outcome") == "cut_off"] == ["supervisor"]
+
+
 @dataclass
 class Load:
     """Posts alerts without a pause and remembers the names of those that were taken."""
