@@ -21,11 +21,11 @@ class LedgerEvidenceStore:
     async def keep(
         self, incident: int, action: int, target_key: str, parts: dict[str, Any], notes: dict[str, Any]
     ) -> str:
-        """Store one bundle; return its SHA-256."""
-        content = rows.as_json({"parts": parts, "notes": notes})
-        digest = hashlib.sha256(content.encode()).hexdigest()
+        """Store one bundle; return its SHA-256, which anybody can make again of what is stored (``digest_of``)."""
+        content = rows.as_json({"parts": parts, "notes": notes}, ordered=True)
+        digest, size = digest_of(content), len(content.encode())
         missing = notes.get("missing") or {}
-        summary = f"evidence kept: {len(parts)} parts, {len(content) / 1024:.0f} KiB"
+        summary = f"evidence kept: {len(parts)} parts, {size / 1024:.0f} KiB"
         if missing:
             summary += f"; {len(missing)} could not be read (remediator explain tells which)"
         entry = NewEntry(
@@ -48,9 +48,14 @@ class LedgerEvidenceStore:
                 action,
                 target_key,
                 digest,
-                len(content),
+                size,
                 list(notes.get("truncated", [])),
                 content,
             )
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
         return digest
+
+
+def digest_of(content: str) -> str:
+    """Return the SHA-256 of a bundle's JSON text. PostgreSQL keeps neither order nor spacing, so neither may matter."""
+    return hashlib.sha256(rows.as_json(rows.plain(content), ordered=True).encode()).hexdigest()
