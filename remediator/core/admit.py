@@ -34,10 +34,10 @@ class Tally(Struct, kw_only=True):
     open_by_namespace: dict[str, int]
     open_in_cluster: int
     last_in_cluster: datetime | None
-    taken: dict[str, str] = field(default_factory=dict)
+    taken: set[tuple[str, str]] = field(default_factory=set)
 
-    def count(self, case: Case, now: datetime) -> None:
-        """Add one admitted changing action."""
+    def remember(self, case: Case, now: datetime, state: ActionState) -> None:
+        """Let the candidates that come after see a changing action on the target."""
         target = case.plan.target
         done = PastAction(
             number=0,
@@ -46,12 +46,17 @@ class Tally(Struct, kw_only=True):
             rule=case.rule.name,
             target_key=target.key,
             namespace=target.namespace,
-            state=ActionState.ADMITTED,
+            state=state,
             admitted_at=now,
         )
+        self.past[target.key] = (done, *self.past.get(target.key, ()))
+
+    def count(self, case: Case, now: datetime) -> None:
+        """Add one admitted changing action."""
+        target = case.plan.target
+        self.remember(case, now, ActionState.ADMITTED)
         self.open_by_namespace[target.namespace] = self.open_by_namespace.get(target.namespace, 0) + 1
         self.open_in_cluster += 1
-        self.past[target.key] = (done, *self.past.get(target.key, ()))
         self.last_in_cluster = now
         # Rules may count the same thing under different limits: every window of that kind and key has one more.
         counted = {(scope.kind, scope.key) for scope in scopes(case.rule, target, case.policy)}
@@ -115,7 +120,7 @@ def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> R
     else:
         decision = _decide(item, rule, proposal, batch, tally, law.policy)
     if target is not None:
-        tally.taken.setdefault(target.key, rule.name)
+        tally.taken.add((target.key, rule.name))
     return Ruling(assessed=item, rule=rule, decision=decision)
 
 
@@ -143,6 +148,8 @@ def _decide(
     decision = decide(case)
     if isinstance(decision, Act) and proposal.changes:
         tally.count(case, batch.now)
+    elif isinstance(decision, Ask):
+        tally.remember(case, batch.now, ActionState.AWAITING_APPROVAL)
     return decision
 
 
@@ -153,21 +160,30 @@ def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, ta
         return Refusal(reason=HoldReason.NOT_FIRING, message="the alert is no longer firing")
     if target is None or candidate.cause is not Cause.SIGNAL:
         return None
-    incident = item.incident
-    if incident is not None and incident.id != candidate.incident and incident.rule == rule.name:
-        return _already(incident)
-    if incident is None and tally.taken.get(target.key) == rule.name:
+    if (target.key, rule.name) in tally.taken:
         message = f"rule {rule.name} is being decided for {target} in this same batch; the alert joins that incident"
         return Refusal(reason=HoldReason.IN_PROGRESS, message=message)
-    return None
+    incident = item.incident
+    return _already(incident, rule, batch) if incident is not None and incident.id != candidate.incident else None
 
 
-def _already(incident: Incident) -> Refusal:
-    if incident.state is IncidentState.ESCALATED:
+def _already(incident: Incident, rule: Rule, batch: AdmissionBatch) -> Refusal | None:
+    """Refuse a second ladder of a rule beside its first, and what people have taken over or said no to.
+
+    An incident in which this rule has nothing under way any more is driven on by the alert that fires now: the alert
+    before it may have fallen silent before anything was done.
+    """
+    numbers = {"incident": incident.id}
+    if rule.name in batch.working.get(incident.id, ()):
+        message = f"incident {incident.id} is already being worked on by this rule; the alert joins it"
+        return Refusal(reason=HoldReason.IN_PROGRESS, message=message, numbers=numbers)
+    if incident.state is IncidentState.ESCALATED and incident.rule == rule.name:
         message = f"people were called for incident {incident.id}; the machine has nothing left to try"
-        return Refusal(reason=HoldReason.LADDER_SPENT, message=message, numbers={"incident": incident.id})
-    message = f"incident {incident.id} is already being worked on by this rule; the alert joins it"
-    return Refusal(reason=HoldReason.IN_PROGRESS, message=message, numbers={"incident": incident.id})
+        return Refusal(reason=HoldReason.LADDER_SPENT, message=message, numbers=numbers)
+    if rule.name in batch.rejected.get(incident.id, ()):
+        message = f"a person said no to what rule {rule.name} wanted to do in incident {incident.id}"
+        return Refusal(reason=HoldReason.REJECTED, message=message, numbers=numbers)
+    return None
 
 
 def _hold(refusal: Refusal) -> Hold:

@@ -22,10 +22,15 @@ def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
     match effective_mode(case.rule, case.policy):
         case Mode.OBSERVE:
             return Observe(plan=case.plan, because=_because(case, Mode.OBSERVE))
-        case Mode.ASK if not case.candidate.approved_by:
+        case Mode.ASK if not approved(case):
             return Ask(plan=case.plan, because=_because(case, Mode.ASK))
         case _:
             return Act(plan=case.plan)
+
+
+def approved(case: Case) -> bool:
+    """Tell whether a person said yes to this very plan: facts and rules may have changed while it was thought about."""
+    return bool(case.candidate.approved_by) and case.candidate.approved_plan == case.plan.summary
 
 
 def hold(against: tuple[Refusal, ...]) -> Hold:

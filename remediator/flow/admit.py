@@ -15,6 +15,21 @@ from remediator.ports.admission import AdmissionReport, Writ
 from remediator.ports.observer import StageEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Implements ports.admission.Deliberation under one law: a reload must not change it while the batch is read."""
+
+    law: Law
+
+    def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
+        """Say which windows are to be counted."""
+        return needed_scopes(items, self.law.rules, self.law.policy)
+
+    def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
+        """Rule on the batch."""
+        return tuple(_writ(ruling) for ruling in admit(batch, self.law))
+
+
 @dataclass(slots=True)
 class Admit:
     """The stage. It is handed what ``assess`` has read."""
@@ -30,18 +45,11 @@ class Admit:
         if not items:
             return 0
         began = self.parts.clock.monotonic()
-        self.last = await self.parts.stores.admission.admit(items, self)
+        rules = {rule.name: rule for rule in self.parts.rulebook.current().rules}
+        law = Law(rules=rules.get, draft=draft, policy=self.parts.policy)
+        self.last = await self.parts.stores.admission.admit(items, Bench(law))
         self._tell(self.last, self.parts.clock.monotonic() - began)
         return len(items)
-
-    def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
-        """Say which windows are to be counted (ports.admission.Deliberation)."""
-        return needed_scopes(items, self.parts.rulebook.named, self.parts.policy)
-
-    def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
-        """Rule on the batch (ports.admission.Deliberation)."""
-        law = Law(rules=self.parts.rulebook.named, draft=draft, policy=self.parts.policy)
-        return tuple(_writ(ruling) for ruling in admit(batch, law))
 
     def _tell(self, report: AdmissionReport, seconds: float) -> None:
         tell = self.parts.observer.tell

@@ -80,7 +80,9 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
 
     ``incidents`` are the open ones and ``past`` the changing actions of the last day, both by target key;
     ``open_by_namespace`` counts open changing actions, ``open_in_cluster`` all of them; ``firing`` tells of each
-    candidate, by its id, whether its alert, or another one of its incident, still fires.
+    candidate, by its id, whether its alert, or another one of its incident, still fires. ``working`` holds, by the
+    id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
+    answered; ``rejected`` those to whose question a person said no.
     """
 
     now: datetime
@@ -92,3 +94,5 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     open_in_cluster: int
     last_in_cluster: datetime | None
     firing: dict[int, bool]
+    working: dict[int, frozenset[str]] = {}
+    rejected: dict[int, frozenset[str]] = {}

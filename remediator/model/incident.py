@@ -46,7 +46,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """One signal under one rule, on its way to a decision.
 
     ``first_seen_at`` is when it entered; ``tries`` counts the decisions already made about it (each a Hold with a
-    retry). ``incident`` is known from the second rung on.
+    retry) and is the row's version. ``incident`` is known from the second rung on. ``approved_plan`` is the summary of
+    the plan that ``approved_by`` said yes to.
     """
 
     id: int
@@ -60,3 +61,4 @@ class Candidate(Struct, frozen=True, kw_only=True):
     tries: int = 0
     incident: int | None = None
     approved_by: str = ""
+    approved_plan: str = ""

@@ -12,7 +12,7 @@ from msgspec import structs
 from remediator.actions.catalogue import draft
 from remediator.core.admit import Law, admit, needed_scopes, outcome
 from remediator.model.case import AdmissionBatch, Assessed, Ruling, Window
-from remediator.model.decision import Act, Hold, HoldReason
+from remediator.model.decision import Act, Ask, Hold, HoldReason
 from remediator.model.incident import Cause, Incident, IncidentState
 from remediator.model.policy import Policy
 from remediator.model.rule import Limits, Mode, RateLimit, Rule, Rung, Severity
@@ -137,8 +137,38 @@ def test_an_alert_that_is_over_is_held() -> None:
 def test_an_alert_joins_the_open_incident_of_its_rule(state: IncidentState, reason: HoldReason) -> None:
     """A second ladder is not begun beside the first, nor after people were called."""
     under = law(rule())
-    (ruling,) = admit(batch(item(1), under=under, incidents={g.BACKSTAGE.key: incident(state=state)}), under)
+    working = {7: frozenset({"service-unavailable"})} if state is IncidentState.OPEN else {}
+    given_now = batch(item(1), under=under, incidents={g.BACKSTAGE.key: incident(state=state)}, working=working)
+    (ruling,) = admit(given_now, under)
     assert reasons(ruling) == {reason}
+
+
+def test_an_open_incident_that_nobody_works_on_is_driven_on() -> None:
+    """Its alert fell silent before anything was done, and fires again: somebody must act on it."""
+    under = law(rule())
+    (ruling,) = admit(batch(item(1), under=under, incidents={g.BACKSTAGE.key: incident()}), under)
+    assert isinstance(ruling.decision, Act)
+    assert ruling.assessed.incident == incident()
+
+
+def test_a_no_holds_for_the_whole_incident() -> None:
+    """A person is not asked again whenever the alert flaps; another rule may still ask."""
+    under = law(rule(), rule(name="other"))
+    open_one = {g.BACKSTAGE.key: incident()}
+    rejected = {7: frozenset({"service-unavailable"})}
+    rulings = admit(
+        batch(item(1), item(2, rule_name="other"), under=under, incidents=open_one, rejected=rejected), under
+    )
+    assert reasons(rulings[0]) == {HoldReason.REJECTED}
+    assert isinstance(rulings[1].decision, Act)
+
+
+def test_a_question_holds_the_target_for_those_that_come_after() -> None:
+    """In one batch too, a person is asked one thing about one target."""
+    under = law(rule(mode=Mode.ASK), rule(name="other"))
+    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under), under)
+    assert outcome(rulings[0].decision) == "ask"
+    assert HoldReason.AWAITING_APPROVAL in reasons(rulings[1])
 
 
 def test_another_rule_may_act_in_an_open_incident() -> None:
@@ -180,7 +210,9 @@ def test_what_asks_and_what_is_approved() -> None:
     """Mode ask waits for a person; with the approval it acts."""
     under = law(rule(mode=Mode.ASK))
     (asked,) = admit(batch(item(1), under=under), under)
-    (approved,) = admit(batch(item(1, cause=Cause.APPROVED, approved_by="ada"), under=under), under)
+    plan = asked.decision.plan.summary if isinstance(asked.decision, Ask) else ""
+    yes = item(1, cause=Cause.APPROVED, approved_by="ada", approved_plan=plan)
+    (approved,) = admit(batch(yes, under=under), under)
     assert outcome(asked.decision) == "ask"
     assert isinstance(approved.decision, Act)
 

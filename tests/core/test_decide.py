@@ -23,6 +23,7 @@ from tests.core.given import (
     history,
     look_plan,
     past,
+    restart_plan,
     rule,
     window,
     workload,
@@ -36,9 +37,8 @@ MODES = list(Mode)
 @pytest.mark.parametrize("of_rule", MODES)
 def test_the_lower_mode_decides(of_rule: Mode, ceiling: Mode, approved_by: str) -> None:
     """Observe writes nothing, ask waits for a yes, enforce acts; the ceiling lowers and never raises."""
-    decision = decide(
-        case(rule=rule(mode=of_rule), policy=Policy(ceiling=ceiling), candidate=candidate(approved_by=approved_by))
-    )
+    answered = candidate(approved_by=approved_by, approved_plan=restart_plan().summary if approved_by else "")
+    decision = decide(case(rule=rule(mode=of_rule), policy=Policy(ceiling=ceiling), candidate=answered))
     lower = MODES[min(MODES.index(of_rule), MODES.index(ceiling))]
     assert effective_mode(rule(mode=of_rule), Policy(ceiling=ceiling)) is lower
     if lower is Mode.OBSERVE:
@@ -63,6 +63,12 @@ def test_it_is_said_who_lowered_the_mode() -> None:
 def test_looking_is_done_in_every_mode(ceiling: Mode) -> None:
     """A plan that changes nothing is what observing is for."""
     assert decide(case(plan=look_plan(), policy=Policy(ceiling=ceiling))) == Act(plan=look_plan())
+
+
+def test_a_yes_to_another_plan_is_asked_for_again() -> None:
+    """Somebody said yes to a restart of three pods; what would be done now has other words."""
+    answered = candidate(approved_by="ada", approved_plan="restart something else")
+    assert isinstance(decide(case(rule=rule(mode=Mode.ASK), candidate=answered)), Ask)
 
 
 def test_an_approval_does_not_open_a_guard() -> None:

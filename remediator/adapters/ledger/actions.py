@@ -78,7 +78,7 @@ class LedgerActionStore:
     async def conclude(self, conclusion: Conclusion) -> bool:
         """End an action and set in motion what comes next."""
         async with transaction(self._pool) as connection:
-            if isinstance(conclusion.successor, Recovered):
+            if _over(conclusion):
                 await lock_admission(connection)
             moved = await connection.fetch(QUERIES["move_actions"], rows.as_json([_ending(conclusion)]))
             if not moved:
@@ -152,7 +152,8 @@ async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Ro
         await tell_people(connection, incident, conclusion.number, conclusion.say)
     match conclusion.successor:
         case Nothing():
-            return entries
+            if _over(conclusion):
+                await _drive_on(connection, moved, moved["rung"])
         case NextRung(rung=rung):
             await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, incident)
         case Recovered(message=message):
@@ -161,12 +162,29 @@ async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Ro
                 entries.append(
                     NewEntry(kind=EntryKind.INCIDENT_RESOLVED, summary=summary, incident=incident, rule=rule)
                 )
+            else:
+                await _drive_on(connection, moved, 0)
         case CallPeople(message=message):
             entries += await _escalate(connection, incident, rule, message)
             await tell_people(connection, incident, conclusion.number, message)
         case _:
             assert_never(conclusion.successor)
     return entries
+
+
+def _over(conclusion: Conclusion) -> bool:
+    """Tell whether an action ends because its alert is silent: then nothing comes after it."""
+    silent = conclusion.state in (ActionState.EXPIRED, ActionState.REFUSED)
+    return isinstance(conclusion.successor, Recovered) or (silent and isinstance(conclusion.successor, Nothing))
+
+
+async def _drive_on(connection: Connection, moved: rows.Row, rung: int) -> None:
+    """Go on with a rung if the alert fires again by now. Needs ``lock_admission``.
+
+    The alert that fires has joined the incident as one that is being worked on, by the very action that ends here.
+    """
+    if await connection.fetchval(QUERIES["fires_again"], moved["incident"]):
+        await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, moved["incident"])
 
 
 async def _escalate(connection: Connection, incident: int, rule: str, message: str) -> list[NewEntry]:

@@ -57,12 +57,13 @@ async def _read(
     if now is None:
         return _empty(items), {}
     keys = sorted({item.facts.workload.target.key for item in open_items if item.facts.workload})
-    incidents = await _incidents(connection, open_items, keys)
+    found = await _incidents(connection, open_items, keys)
+    incidents = {row["id"]: rows.incident(row) for row in found}
     by_namespace = {row["namespace"]: row["actions"] for row in await connection.fetch(QUERIES["open_actions"])}
     past: dict[str, list[PastAction]] = {}
     for row in await connection.fetch(QUERIES["past_actions"], keys):
         past.setdefault(row["target_key"], []).append(rows.past_action(row))
-    unresolved = {found.target_key: found for found in incidents.values() if found.state != "resolved"}
+    unresolved = {one.target_key: one for one in incidents.values() if one.state != "resolved"}
     batch = AdmissionBatch(
         now=now,
         items=tuple(_with_incident(item, incidents, unresolved) for item in open_items),
@@ -73,6 +74,8 @@ async def _read(
         open_in_cluster=sum(by_namespace.values()),
         last_in_cluster=await connection.fetchval(QUERIES["last_admission"]),
         firing=firing,
+        working={row["id"]: frozenset(row["working"]) for row in found},
+        rejected={row["id"]: frozenset(row["rejected"]) for row in found},
     )
     return batch, reasons
 
@@ -91,11 +94,10 @@ def _empty(items: Sequence[Assessed]) -> AdmissionBatch:
     )
 
 
-async def _incidents(connection: Connection, items: Sequence[Assessed], keys: list[str]) -> dict[int, Incident]:
+async def _incidents(connection: Connection, items: Sequence[Assessed], keys: list[str]) -> Sequence[rows.Row]:
     unresolved = [orphan_key(item.candidate) for item in items if item.facts.workload is None]
     numbers = [item.candidate.incident for item in items if item.candidate.incident is not None]
-    found = await connection.fetch(QUERIES["incidents_of"], [*keys, *unresolved], numbers)
-    return {row["id"]: rows.incident(row) for row in found}
+    return await connection.fetch(QUERIES["incidents_of"], [*keys, *unresolved], numbers)
 
 
 def _with_incident(item: Assessed, incidents: dict[int, Incident], unresolved: dict[str, Incident]) -> Assessed:

@@ -37,7 +37,9 @@ class LedgerAppender:
             if said is None:
                 return False
             if approved:
-                await connection.execute(QUERIES["put_approved"], said["candidate"], said["incident"], actor)
+                await connection.execute(
+                    QUERIES["put_approved"], said["candidate"], said["incident"], actor, said["summary"]
+                )
             words = "approved" if approved else "rejected"
             entry = NewEntry(
                 kind=EntryKind.APPROVAL,

@@ -109,6 +109,7 @@ def candidate(row: Row) -> Candidate:
         tries=row["tries"],
         incident=row["incident"],
         approved_by=row["approved_by"],
+        approved_plan=row["approved_plan"],
     )
 
 

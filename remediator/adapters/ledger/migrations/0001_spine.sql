@@ -85,6 +85,7 @@ CREATE TABLE remediator.candidates (
     labels        jsonb       NOT NULL,
     incident      bigint REFERENCES remediator.incidents (id),
     approved_by   text        NOT NULL DEFAULT '',
+    approved_plan text        NOT NULL DEFAULT '',
     severity      text        NOT NULL,
     priority      int         NOT NULL DEFAULT 0,
     first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -101,6 +102,8 @@ CREATE INDEX candidates_to_assess ON remediator.candidates (severity, not_before
 -- The same alert under the same rule waits at most once: duplicates and repeats cannot pile up.
 CREATE UNIQUE INDEX candidates_one_waiting ON remediator.candidates (source, fingerprint, rule)
     WHERE state <> 'decided';
+
+CREATE INDEX candidates_by_incident ON remediator.candidates (incident) WHERE state <> 'decided';
 
 CREATE SEQUENCE remediator.fences AS bigint;
 

@@ -74,7 +74,14 @@ FROM (
 WHERE action.number = found.number
 RETURNING action.id, action.number, action.incident, action.rule, action.rung, action.mode,
           action.target::text AS target, action.plan::text AS plan, action.state, action.admitted_at,
-          action.good_until, action.attempts, action.fence, action.applied_at, action.note, action.quiet_since,
+          action.good_until, action.attempts, action.fence, action.applied_at, action.note,
+          CASE WHEN EXISTS (
+              -- An alert that fired and ended between two looks has broken the quiet.
+              SELECT
+              FROM remediator.incident_alerts AS tie
+              JOIN remediator.alerts AS alert USING (source, fingerprint)
+              WHERE tie.incident = action.incident AND alert.changed_at > action.quiet_since
+          ) THEN NULL ELSE action.quiet_since END AS quiet_since,
           clock_timestamp() AS now,
           (SELECT count(*)::int
            FROM remediator.incident_alerts AS tie
@@ -92,6 +99,16 @@ SET check_at = $3, quiet_since = $4
 WHERE number = $1 AND fence = $2 AND state = 'verifying'
 RETURNING number;
 
+-- name: fires_again
+-- Whether an alert of this incident fires, and no people have been called for it.
+SELECT EXISTS (
+    SELECT
+    FROM remediator.incidents AS incident
+    JOIN remediator.incident_alerts AS tie ON tie.incident = incident.id
+    JOIN remediator.alerts AS alert USING (source, fingerprint)
+    WHERE incident.id = $1 AND incident.state = 'open' AND alert.status = 'firing'
+);
+
 -- name: put_next_rung
 -- The ladder goes on: a candidate like the one before, one rung higher.
 INSERT INTO remediator.candidates
@@ -100,8 +117,9 @@ SELECT 'next_rung', rule, $2, source, fingerprint, labels, $3, severity, priorit
 FROM remediator.candidates
 WHERE id = $1
 ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO UPDATE
-    SET cause = 'next_rung', rung = excluded.rung, incident = excluded.incident,
-        not_before = clock_timestamp(), lease_until = NULL;
+    SET cause = 'next_rung', rung = excluded.rung, incident = excluded.incident, approved_by = '', approved_plan = '',
+        state = 'new', tries = candidates.tries + 1, last_reasons = '{}', not_before = clock_timestamp(),
+        lease_until = NULL;
 
 -- name: put_evidence
 -- One bundle of evidence.
@@ -115,20 +133,22 @@ WITH said AS (
     SET state = CASE WHEN $2 THEN 'done' ELSE 'rejected' END, ended_at = clock_timestamp(),
         note = CASE WHEN $2 THEN 'approved by ' || $3 || '; decided anew' ELSE 'rejected by ' || $3 END
     WHERE number = $1 AND state = 'awaiting_approval'
-    RETURNING number, incident, candidate, rule, rung, target_key
+    RETURNING number, incident, candidate, rule, rung, target_key, plan ->> 'summary' AS summary
 ), kept AS (
     INSERT INTO remediator.approvals (action, approved, actor, reason)
     SELECT number, $2, $3, $4 FROM said
 )
-SELECT number, incident, candidate, rule, rung, target_key FROM said;
+SELECT number, incident, candidate, rule, rung, target_key, summary FROM said;
 
 -- name: put_approved
 -- The approved rung comes back as a candidate, to be decided on fresh facts.
 INSERT INTO remediator.candidates
-    (cause, rule, rung, source, fingerprint, labels, incident, approved_by, severity, priority)
-SELECT 'approved', rule, rung, source, fingerprint, labels, $2, $3, severity, priority
+    (cause, rule, rung, source, fingerprint, labels, incident, approved_by, approved_plan, severity, priority)
+SELECT 'approved', rule, rung, source, fingerprint, labels, $2, $3, $4, severity, priority
 FROM remediator.candidates
 WHERE id = $1
 ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO UPDATE
     SET cause = 'approved', rung = excluded.rung, incident = excluded.incident,
-        approved_by = excluded.approved_by, not_before = clock_timestamp(), lease_until = NULL;
+        approved_by = excluded.approved_by, approved_plan = excluded.approved_plan,
+        state = 'new', tries = candidates.tries + 1, last_reasons = '{}', not_before = clock_timestamp(),
+        lease_until = NULL;

@@ -15,15 +15,16 @@ FROM (
 WHERE candidate.id = due.id
 RETURNING candidate.id, candidate.cause, candidate.rule, candidate.rung, candidate.source, candidate.fingerprint,
           candidate.labels::text AS labels, candidate.first_seen_at, candidate.tries, candidate.incident,
-          candidate.approved_by;
+          candidate.approved_by, candidate.approved_plan;
 
 -- name: lock_admission
 -- All decisions of all replicas happen one transaction after the other.
 SELECT pg_advisory_xact_lock(hashtextextended('remediator.admission', 0));
 
 -- name: undecided
--- The moment of this batch, and which of its candidates are still to be decided, with whether their alert (or another
--- alert of their incident) fires.
+-- The moment of this batch, and which of its candidates are still to be decided and still are what was assessed (a
+-- ladder or an approval may have given one another rung meanwhile: then it is not leased, and comes back by itself),
+-- with whether their alert (or another alert of their incident) fires.
 SELECT clock_timestamp() AS now, candidate.id, candidate.last_reasons,
        EXISTS (
            SELECT FROM remediator.alerts AS alert
@@ -35,28 +36,50 @@ SELECT clock_timestamp() AS now, candidate.id, candidate.last_reasons,
            JOIN remediator.alerts AS alert USING (source, fingerprint)
            WHERE tie.incident = candidate.incident AND alert.status = 'firing'
        ) AS firing
-FROM remediator.candidates AS candidate
-WHERE candidate.id = ANY ($1::bigint[]) AND candidate.state <> 'decided'
-FOR UPDATE;
+FROM unnest($1::bigint[], $2::int[]) AS assessed (id, tries)
+JOIN remediator.candidates AS candidate ON candidate.id = assessed.id AND candidate.tries = assessed.tries
+WHERE candidate.state <> 'decided'
+FOR UPDATE OF candidate;
 
 -- name: incidents_of
--- Open incidents of these targets, and the incidents with these numbers.
-SELECT id, target_key, target::text AS target, severity, state, rule, title, opened_at, healthy_since, resolved_at
+-- Open incidents of these targets, and the incidents with these numbers; with the rules that have something under way
+-- in them, and those that a person said no to.
+SELECT id, target_key, target::text AS target, severity, state, rule, title, opened_at, healthy_since, resolved_at,
+       ARRAY(
+           SELECT rule FROM remediator.actions
+           WHERE actions.incident = incidents.id
+             AND actions.state IN ('awaiting_approval', 'admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
+           UNION
+           SELECT rule FROM remediator.candidates
+           WHERE candidates.incident = incidents.id AND candidates.state <> 'decided'
+       ) AS working,
+       ARRAY(
+           SELECT DISTINCT rule FROM remediator.actions
+           WHERE actions.incident = incidents.id AND actions.state = 'rejected'
+       ) AS rejected
 FROM remediator.incidents
 WHERE (state <> 'resolved' AND target_key = ANY ($1::text[])) OR id = ANY ($2::bigint[]);
 
 -- name: past_actions
--- The changing actions of the last day on these targets, newest first, at most 50 each.
+-- The changing actions of the last day on these targets, newest first, at most 50 each, questions that wait for an
+-- answer among them; and the open one, however old it is.
 SELECT past.number, past.incident, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
 FROM unnest($1::text[]) AS wanted (target_key)
 CROSS JOIN LATERAL (
     SELECT *
     FROM remediator.actions AS action
-    WHERE action.target_key = wanted.target_key AND action.changes AND action.mode = 'enforce'
+    WHERE action.target_key = wanted.target_key AND action.changes
+      AND (action.mode = 'enforce' OR action.state = 'awaiting_approval')
       AND action.admitted_at > clock_timestamp() - interval '24 hours'
     ORDER BY action.admitted_at DESC
     LIMIT 50
-) AS past;
+) AS past
+UNION ALL
+SELECT past.number, past.incident, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
+FROM remediator.actions AS past
+WHERE past.target_key = ANY ($1::text[]) AND past.changes AND past.mode = 'enforce'
+  AND past.state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
+  AND past.admitted_at <= clock_timestamp() - interval '24 hours';
 
 -- name: count_windows
 -- How many changing actions each sliding window holds, and the oldest of them.

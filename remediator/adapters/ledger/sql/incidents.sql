@@ -11,7 +11,14 @@ FROM (
 ) AS found
 WHERE incident.id = found.id
 RETURNING incident.id, incident.target_key, incident.target::text AS target, incident.severity, incident.state,
-          incident.rule, incident.title, incident.opened_at, incident.healthy_since, incident.resolved_at,
+          incident.rule, incident.title, incident.opened_at, incident.resolved_at,
+          CASE WHEN EXISTS (
+              -- An alert that fired and ended between two looks has broken the quiet.
+              SELECT
+              FROM remediator.incident_alerts AS tie
+              JOIN remediator.alerts AS alert USING (source, fingerprint)
+              WHERE tie.incident = incident.id AND alert.changed_at > incident.healthy_since
+          ) THEN NULL ELSE incident.healthy_since END AS healthy_since,
           clock_timestamp() AS now,
           (SELECT count(*)::int
            FROM remediator.incident_alerts AS tie
@@ -24,6 +31,12 @@ RETURNING incident.id, incident.target_key, incident.target::text AS target, inc
           ) OR EXISTS (
               SELECT FROM remediator.candidates
               WHERE candidates.incident = incident.id AND candidates.state <> 'decided'
+          ) OR EXISTS (
+              -- An alert of it that has just begun anew is not tied to it before it is decided about.
+              SELECT
+              FROM remediator.incident_alerts AS tie
+              JOIN remediator.candidates AS candidate USING (source, fingerprint)
+              WHERE tie.incident = incident.id AND candidate.state <> 'decided'
           ) AS moving;
 
 -- name: look_again_at_incident
