@@ -62,6 +62,7 @@ from remediator.web.webhook import WebhookLimits
 MEASURE_S = 1.0
 SILENT_S = 60.0
 OLD_SIGNAL_S = 60.0
+APPEND_S = 2.0
 
 
 def daemon_file(state_dir: Path) -> Path:
@@ -117,7 +118,7 @@ async def start(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.supervisor.stop.set)
-        await daemon.supervisor.run()
+        await daemon.run()
 
 
 class Daemon:
@@ -173,7 +174,7 @@ class Daemon:
             bounds=self._bounds(),
             clock=self.clock,
             observer=self.observer,
-            owner=f"{os.uname().nodename}:{os.getpid()}",
+            owner=self._name(),
         )
         housekeeping = Housekeeping(
             self.pools.stages, self.clock, lambda why: self._tell("housekeeping", "trouble", error=why)
@@ -195,6 +196,13 @@ class Daemon:
             drain_s=settings.drain,
         )
         await self._keep_rules(self.rulebook.current().digest, EntryKind.RULES_LOADED, "rules loaded at start")
+
+    async def run(self) -> None:
+        """Work until ``supervisor.stop`` is set; raise what killed a task, or the bug that a request met."""
+        await self.supervisor.run()
+        if self.broken is not None:
+            raise self.broken
+        await self._append(NewEntry(kind=EntryKind.STOPPED, summary=f"stopped in good order: {self._name()}"))
 
     def _read_files(self) -> None:
         """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
@@ -241,12 +249,14 @@ class Daemon:
             live=self._checks()[:1],
             ready=self._checks(),
             render_metrics=self.observer.render,
-            on_bug=self._bug,
+            on_bug=self.on_bug,
         )
         async with serving(_web_options(settings), parts, self.web) as self.server:
             place = daemon_file(settings.state_dir)
             try:
                 self._announce(self.server.url, place)
+                words = f"started: {self._name()}, mode {settings.mode}, {self.server.url}"
+                await self._append(NewEntry(kind=EntryKind.STARTED, summary=words, data={"version": __version__}))
                 yield
             finally:
                 place.unlink(missing_ok=True)
@@ -280,8 +290,9 @@ class Daemon:
 
     async def _append(self, entry: NewEntry) -> None:
         try:
-            await self.appender.append(entry)
-        except PortError as error:
+            async with asyncio.timeout(APPEND_S):
+                await self.appender.append(entry)
+        except (PortError, TimeoutError) as error:
             self._tell("ledger", "unrecorded", error=str(error), summary=entry.summary)
 
     async def _measure(self) -> None:
@@ -343,9 +354,14 @@ class Daemon:
         late = waiting > 0 and oldest > OLD_SIGNAL_S
         return HealthStatus(ok=not late, detail=f"{waiting} signals wait, the oldest for {oldest:.1f} s")
 
-    def _bug(self, error: InvariantBroken) -> None:
+    def on_bug(self, error: InvariantBroken) -> None:
+        """End in good order, and then loudly: what must never be so was met in a request."""
         self.broken = error
         self.supervisor.stop.set()
+
+    @staticmethod
+    def _name() -> str:
+        return f"{os.uname().nodename}:{os.getpid()}"
 
     def _ring(self, stage: str) -> None:
         if stage in {known.value for known in Stage}:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from remediator.cli.exits import Exit
-from remediator.model.errors import ConfigError, RemediatorError
+from remediator.model.errors import ConfigError, PortError
 
 _log = logging.getLogger("remediator")
 
@@ -24,8 +24,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def ended_by(error: BaseException) -> Exit:
     """Tell why a daemon ended and return its exit code.
 
-    Faults of the configuration are listed on the standard error; anything else goes to the log, an error that is not
-    one of ours with its trace, because then it is a bug.
+    Faults of the configuration are listed on the standard error; anything else goes to the log: what something outside
+    did in a sentence, everything else, which is a bug, with its trace.
     """
     found = list(leaves(error))
     faults = [problem for one in found if isinstance(one, ConfigError) for problem in one.problems]
@@ -33,5 +33,5 @@ def ended_by(error: BaseException) -> Exit:
         print("\n  ".join(["remediator: cannot start:", *faults]), file=sys.stderr)
     others = [one for one in found if not isinstance(one, ConfigError)]
     for one in others:
-        _log.critical("the daemon ends: %s", one, exc_info=None if isinstance(one, RemediatorError) else one)
+        _log.critical("the daemon ends: %s", one, exc_info=None if isinstance(one, PortError) else one)
     return Exit.FAILED if others else Exit.FAULTY

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
-from remediator.model.errors import ConfigError, LedgerError
+from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
 from remediator.settings import OPTIONS, check_serving, load_settings, yes
 
 TRUTHS = frozenset({"insecure_no_auth"})
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
     except LedgerError as error:
         print(f"remediator: cannot start: the database: {error}", file=sys.stderr)
         return Exit.FAILED
-    except BaseExceptionGroup as group:
-        return ended_by(group)
+    except (InvariantBroken, BaseExceptionGroup) as error:
+        return ended_by(error)
     return Exit.OK
 
 

@@ -92,5 +92,6 @@ async def test_a_killed_daemon_takes_its_database_with_it(tmp_path: Path) -> Non
 async def _recorded(daemon: Daemon, text: str) -> bool:
     async with open_desk({"state_dir": daemon.state_dir}) as desk:
         found = await desk.view.entries(LedgerQuery(limit=1000))
-    assert {entry.kind for entry in found} <= {EntryKind.RULES_LOADED, EntryKind.SIGNAL_UNMATCHED, EntryKind.STARTED}
+    known = {EntryKind.RULES_LOADED, EntryKind.SIGNAL_UNMATCHED, EntryKind.STARTED, EntryKind.STOPPED}
+    assert {entry.kind for entry in found} <= known
     return any(text in entry.summary for entry in found)
