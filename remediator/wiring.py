@@ -72,11 +72,12 @@ def daemon_file(state_dir: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What commands that read the ledger, or answer for it, work with."""
+    """What commands that read the ledger, or answer for it, work with. ``live``: a daemon may be writing to it."""
 
     view: LedgerReader
     approvals: Approvals
     clock: Clock
+    live: bool
 
 
 @asynccontextmanager
@@ -87,25 +88,28 @@ async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
     """
     settings = load_settings(flags)
     async with AsyncExitStack() as stack:
-        dsn = settings.database_url or await _dsn_on_this_machine(settings.state_dir, stack)
+        dsn, live = settings.database_url, True
+        if dsn is None:
+            dsn, live = await _dsn_on_this_machine(settings.state_dir, stack)
         pools = await stack.enter_async_context(open_pools(dsn))
-        yield Desk(view=LedgerView(pools.read), approvals=LedgerAppender(pools.stages), clock=SystemClock())
+        appender = LedgerAppender(pools.stages)
+        yield Desk(view=LedgerView(pools.read), approvals=appender, clock=SystemClock(), live=live)
 
 
-async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> str:
-    """Return the daemon's database; start it for the length of the command where the daemon does not run."""
+async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> tuple[str, bool]:
+    """Return the daemon's database, and whether it runs; else it is started for the length of the command."""
     place = daemon_file(state_dir)
     if place.exists():
         dsn = str(msgspec.json.decode(place.read_bytes())["dsn"])
         if await reachable(dsn):
-            return dsn
+            return dsn, True
     data = state_dir / "postgres"
     if not (data / "cluster").exists():
         message = f"there is no ledger in {state_dir}: the daemon has not run here; give --state-dir or --database-url"
         raise ConfigError(message)
     server = await stack.enter_async_context(running(data))
     await migrate(server.dsn)
-    return server.dsn
+    return server.dsn, False
 
 
 async def start(settings: Settings) -> None:

@@ -58,6 +58,10 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
         sys.stdout.flush()
         if not args.follow:
             break
+        if not desk.live:
+            # Waiting would also keep the database from the daemon that is to be started.
+            print("the daemon does not run here, so nothing will follow", file=sys.stderr)
+            break
         if not found:
             await desk.clock.sleep(FOLLOW_S)
         found = await desk.view.entries(LedgerQuery(after=last, incident=args.incident, limit=BATCH))

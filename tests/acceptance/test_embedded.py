@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from remediator.adapters.clock import SystemClock
 from remediator.model.entry import EntryKind
 from remediator.ports.ledger import LedgerQuery
 from remediator.wiring import open_desk
-from tests.acceptance.daemon import Daemon
+from tests.acceptance.daemon import Daemon, clean_environment
 from tests.acceptance.scene import body
 
 SLOWEST_S = 10.0
@@ -87,6 +89,36 @@ async def test_a_killed_daemon_takes_its_database_with_it(tmp_path: Path) -> Non
             while not await _recorded(daemon, "Before"):
                 await asyncio.sleep(0.1)
         assert await daemon.stop() == 0
+
+
+async def test_interrupted_starts_leave_nothing_in_the_way(tmp_path: Path) -> None:
+    """Killed or stopped at any moment of its very first starts, making the database included: the next one works."""
+    async with aiohttp.ClientSession() as http, _daemon(tmp_path) as daemon:
+        for number, seconds in itertools.product((signal.SIGKILL, signal.SIGTERM), (0.7, 1.3)):
+            await daemon.launch()
+            await asyncio.sleep(seconds)
+            assert await daemon.stop(number) in (-number, 0)
+        await daemon.start()
+        assert await daemon.post(http, body([{"alertname": "After"}], SystemClock().now())) == 200
+        assert await daemon.stop() == 0
+
+
+async def test_the_log_is_not_followed_where_no_daemon_runs(tmp_path: Path) -> None:
+    """Nothing would come, and the waiting command would keep the database from the daemon's next start."""
+    async with _daemon(tmp_path) as daemon:
+        await daemon.start()
+        assert await daemon.stop() == 0
+        reader = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "remediator", "log", "--follow", "--state-dir", str(daemon.state_dir)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=clean_environment(),
+        )
+        async with asyncio.timeout(30):
+            said, complaint = await reader.communicate()
+        assert reader.returncode == 0
+        assert b"stopped in good order" in said
+        assert complaint == b"the daemon does not run here, so nothing will follow\n"
 
 
 async def _recorded(daemon: Daemon, text: str) -> bool:
