@@ -6,12 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.marks import ACTION
@@ -21,6 +22,7 @@ from remediator.model.entry import Entry, EntryKind
 from remediator.model.incident import IncidentState
 from remediator.ports.ledger import LedgerQuery
 from remediator.sandbox import scenario
+from remediator.sandbox.calls import Call
 from remediator.sandbox.cluster import SandboxCluster
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR
 from remediator.sandbox.requestlog import RequestRecord
@@ -150,6 +152,28 @@ class Scene:
     async def _state(self) -> str:
         ledger = [lines.line(entry, Paint(on=False)) for entry in (await self.entries())[-60:]]
         return "\n".join(["the ledger:", *ledger])
+
+
+@dataclass
+class Stall:
+    """Stands before the API and holds the writes to one namespace: before they are stored, or their answers after it.
+
+    As long as ``seconds`` says; a client that goes away ends the wait.
+    """
+
+    namespace: str
+    stored: bool
+    seconds: float = 3600.0
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, call: Call, proceed: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Pass everything else on."""
+        if call.method != "PATCH" or f"/namespaces/{self.namespace}/" not in call.path:
+            return await proceed()
+        response = await proceed() if self.stored else None
+        self.held.set()
+        await asyncio.sleep(self.seconds)
+        return response or await proceed()
 
 
 def app_alert(number: int, namespace_count: int = 5) -> dict[str, str]:

@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
-from aiohttp import web
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.marks import ACTION
 from remediator.model.entry import EntryKind
-from remediator.sandbox.calls import Call
 from remediator.sandbox.resources import REPLICA_SETS
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene, body
+from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene, Stall, body
 
 DEV_PORTAL = {**BACKSTAGE, "namespace": "dev-portal"}
 DRAIN_S = 25.0
-
-
-@dataclass
-class Stall:
-    """Stands before the API and holds the writes to one namespace: before they are stored, or their answers after it.
-
-    As long as ``seconds`` says; a client that goes away ends the wait.
-    """
-
-    namespace: str
-    stored: bool
-    seconds: float = 3600.0
-    held: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, call: Call, proceed: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-        """Pass everything else on."""
-        if call.method != "PATCH" or f"/namespaces/{self.namespace}/" not in call.path:
-            return await proceed()
-        response = await proceed() if self.stored else None
-        self.held.set()
-        await asyncio.sleep(self.seconds)
-        return response or await proceed()
 
 
 def restarts(scene: Scene, namespace: str) -> int:

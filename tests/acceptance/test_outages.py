@@ -16,7 +16,7 @@ from remediator.adapters.clock import SystemClock
 from remediator.model.entry import EntryKind
 from tests.acceptance.alertmanager import Alertmanager
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene, body
+from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene, Stall, body
 from tests.database_server import DatabaseServer
 
 DEV_PORTAL = {**BACKSTAGE, "namespace": "dev-portal"}
@@ -106,6 +106,31 @@ async def test_a_period_without_a_database(tmp_path: Path) -> None:
             assert servers[1].dsn == servers[0].dsn
             await _all_done_once(scene, alertmanager)
         assert (await daemon.get(scene.http, "/readyz"))[0] == 200
+        assert await daemon.stop() == 0
+
+
+@pytest.mark.slow
+async def test_the_database_stops_in_the_middle_of_an_action(tmp_path: Path) -> None:
+    """The write was stored and that cannot be recorded: found out when the database is back, and not repeated."""
+    folder = tmp_path / "database"
+    async with _own_server(folder) as servers, Scene.playing(tmp_path, servers[0].dsn) as scene:
+        stall = Stall("backstage", stored=True, seconds=2.0)
+        scene.cluster.server.middlewares.append(stall)
+        daemon = scene.daemon(*ROOMY, "--action-lease", "20s")
+        await daemon.start()
+        await scene.make_ill("backstage", "backstage")
+        since = SystemClock().now()
+        assert await daemon.post(scene.http, body([BACKSTAGE], since)) == 200
+        async with asyncio.timeout(30):
+            await stall.held.wait()
+        servers[0].close()
+        await asyncio.sleep(stall.seconds + 1)
+        servers.append(DatabaseServer(folder))
+        await scene.until_kind(EntryKind.ACTION_APPLIED)
+        await scene.cluster.settle()
+        assert await daemon.post(scene.http, body([BACKSTAGE], since, resolved=SystemClock().now())) == 200
+        await scene.until_resolved()
+        await scene.joined(1)
         assert await daemon.stop() == 0
 
 
