@@ -11,6 +11,7 @@ from remediator.flow.assess import Assess
 from remediator.flow.parts import Parts
 from remediator.model.case import AdmissionBatch, Assessed, Ruling, Scope
 from remediator.model.decision import Ask, Hold
+from remediator.model.errors import PortError
 from remediator.ports.admission import AdmissionReport, Writ
 from remediator.ports.observer import StageEvent
 
@@ -44,12 +45,32 @@ class Admit:
         items = [ready.popleft() for _ in range(min(len(ready), self.parts.bounds.admit_batch))]
         if not items:
             return 0
-        began = self.parts.clock.monotonic()
         rules = {rule.name: rule for rule in self.parts.rulebook.current().rules}
-        law = Law(rules=rules.get, draft=draft, policy=self.parts.policy)
-        self.last = await self.parts.stores.admission.admit(items, Bench(law))
-        self._tell(self.last, self.parts.clock.monotonic() - began)
+        trouble = await self._decide(items, Bench(Law(rules=rules.get, draft=draft, policy=self.parts.policy)))
+        if trouble is not None:
+            raise trouble
         return len(items)
+
+    async def _decide(self, items: list[Assessed], bench: Bench) -> PortError | None:
+        """Decide about a batch, and return what went wrong.
+
+        What may succeed later stays ready. What the database refuses for good is halved until it stands alone, so that
+        one candidate cannot hold up the others; its lease ends, and it is read anew.
+        """
+        began = self.parts.clock.monotonic()
+        try:
+            self.last = await self.parts.stores.admission.admit(items, bench)
+        except PortError as error:
+            if error.retryable:
+                self.assess.ready.extendleft(reversed(items))
+                return error
+            if len(items) == 1:
+                return error
+            middle = len(items) // 2
+            first = await self._decide(items[:middle], bench)
+            return await self._decide(items[middle:], bench) or first
+        self._tell(self.last, self.parts.clock.monotonic() - began)
+        return None
 
     def _tell(self, report: AdmissionReport, seconds: float) -> None:
         tell = self.parts.observer.tell

@@ -11,7 +11,8 @@ from remediator.flow.lane import Lane
 from remediator.model.errors import InvariantBroken, LedgerError
 from remediator.model.signal import Status
 from remediator.sandbox.clock import VirtualClock
-from tests.flow.rig import Ear, alert, deployment, rig
+from tests.flow.rig import Ear, a_rule, alert, deployment, rig
+from tests.flow.test_flow import step
 
 
 async def until(ear: Ear, stage: str, outcome: str) -> None:
@@ -43,6 +44,7 @@ async def test_a_stage_that_looks_at_many_survives_a_database_that_fails_meanwhi
             await until(r.ear, stage, "trouble")
             await r.sql.execute("ALTER TABLE remediator.elsewhere RENAME TO ledger")
             lane.stop()
+        assert "trouble" in r.ear.outcomes(stage)
 
 
 async def test_a_bug_beside_trouble_is_still_a_bug() -> None:
@@ -56,3 +58,65 @@ async def test_a_bug_beside_trouble_is_still_a_bug() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await lane.run()
     assert caught.group_contains(InvariantBroken)
+
+
+POISON = """
+CREATE FUNCTION remediator.refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '22000'; END $$
+"""
+
+
+async def test_one_candidate_that_the_database_refuses_does_not_stop_the_others(database: str) -> None:
+    """Decisions share a transaction; what cannot be written about one target must not hold up the rest."""
+    async with rig(database) as r:
+        names = [f"app-{number}" for number in range(8)]
+        for name in names:
+            r.put(deployment(name))
+        await r.sql.execute(POISON)
+        await r.sql.execute(
+            """CREATE TRIGGER refuse BEFORE INSERT ON remediator.actions FOR EACH ROW
+               WHEN (NEW.target_key = 'deployment/backstage/app-3') EXECUTE FUNCTION remediator.refuse()"""
+        )
+        await r.deliver(*[alert(name, fingerprint=f"{number:016x}") for number, name in enumerate(names)])
+        await step(r, "match", "assess")
+        with pytest.raises(LedgerError):
+            await step(r, "admit")
+        await r.settle()
+        assert sorted(write.path.rpartition("/")[2] for write in r.writes()) == sorted({*names} - {"app-3"})
+        (waiting,) = await r.rows(
+            "SELECT labels ->> 'deployment' AS name FROM remediator.candidates WHERE state = 'new'"
+        )
+        assert waiting["name"] == "app-3"
+
+
+async def test_what_was_assessed_is_decided_about_as_soon_as_the_database_is_back(database: str) -> None:
+    """Facts that were read do not wait for the candidate's lease to end."""
+    async with rig(database) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess")
+        await r.sql.execute(POISON.replace("22000", "25006"))
+        await r.sql.execute(
+            """CREATE TRIGGER refuse BEFORE INSERT ON remediator.actions FOR EACH ROW
+               EXECUTE FUNCTION remediator.refuse()"""
+        )
+        with pytest.raises(LedgerError):
+            await step(r, "admit")
+        await r.sql.execute("DROP TRIGGER refuse ON remediator.actions")
+        await step(r, "admit")
+        assert await r.states() == ["admitted"]
+
+
+async def test_evidence_that_cannot_be_stored_does_not_stop_the_remedy(database: str) -> None:
+    """What was seen is lost and the log says so; the workload is still down."""
+    async with rig(database, a_rule(evidence=True)) as r:
+        r.put(deployment())
+        await r.sql.execute(POISON)
+        await r.sql.execute(
+            """CREATE TRIGGER refuse BEFORE INSERT ON remediator.evidence FOR EACH ROW
+               EXECUTE FUNCTION remediator.refuse()"""
+        )
+        await r.deliver(alert())
+        await r.settle()
+        assert len(r.writes()) == 1
+        assert "missing" in r.ear.outcomes("evidence")
