@@ -40,8 +40,8 @@ async def put_one_of_each(owner: Owner, pools: LedgerPools) -> None:
         "ALTER TABLE remediator.{table} DISABLE TRIGGER ALL",
         "SELECT FROM remediator.{table} FOR UPDATE",
         "COPY remediator.{table} TO PROGRAM 'cat'",
-        "INSERT INTO remediator.{table} OVERRIDING SYSTEM VALUE SELECT * FROM remediator.{table} "
-        "ON CONFLICT ({key}) DO UPDATE SET {column} = 'forged'",
+        """INSERT INTO remediator.{table} OVERRIDING SYSTEM VALUE SELECT * FROM remediator.{table}
+           ON CONFLICT ({key}) DO UPDATE SET {column} = 'forged'""",
         "MERGE INTO remediator.{table} AS t USING (VALUES (1)) AS v ON true WHEN MATCHED THEN DELETE",
     ],
 )

@@ -1,18 +1,28 @@
 -- name: claim_actions
--- Takes admitted actions, and those whose owner's lease has ended. The fence rises with each claim.
+-- Takes admitted actions, and those whose owner's lease has ended. The fence rises with each claim. (Each kind is found
+-- by its own index: asked for both at once, the server reads all actions there ever were, in their order.)
+WITH abandoned AS (
+    SELECT number, state
+    FROM remediator.actions
+    WHERE state IN ('claimed', 'dispatched', 'in_doubt') AND lease_until < clock_timestamp()
+    ORDER BY lease_until
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), admitted AS (
+    SELECT number, state
+    FROM remediator.actions
+    WHERE state = 'admitted'
+    ORDER BY number
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), found AS (
+    SELECT number, state FROM abandoned UNION ALL SELECT number, state FROM admitted LIMIT $1
+)
 UPDATE remediator.actions AS action
 SET owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3),
     fence = nextval('remediator.fences'), attempts = action.attempts + 1,
     state = CASE WHEN action.state = 'admitted' THEN 'claimed' ELSE action.state END
-FROM (
-    SELECT number, state
-    FROM remediator.actions
-    WHERE state = 'admitted'
-       OR (state IN ('claimed', 'dispatched', 'in_doubt') AND lease_until < clock_timestamp())
-    ORDER BY number
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
-) AS found
+FROM found
 WHERE action.number = found.number
 RETURNING action.id, action.number, action.incident, action.rule, action.rung, action.mode,
           action.target::text AS target, action.plan::text AS plan, action.state, action.admitted_at,
