@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
 from msgspec import Struct, field, structs
 
@@ -201,3 +202,5 @@ def outcome(decision: Decision) -> str:
             return "ask"
         case Hold():
             return "hold"
+        case _:
+            assert_never(decision)

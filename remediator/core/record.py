@@ -148,6 +148,8 @@ def _decision_data(ruling: Ruling) -> dict[str, Any]:
             data["retry_at"] = retry_at.isoformat() if retry_at else None
         case Act(plan=plan) | Observe(plan=plan) | Ask(plan=plan):
             data["plan"] = _plan(plan)
+        case _:
+            assert_never(ruling.decision)
     return data
 
 

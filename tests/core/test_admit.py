@@ -254,3 +254,17 @@ def target_of(ruling: Ruling) -> Target:
     """Return the target of a ruling that acts."""
     assert isinstance(ruling.decision, Act)
     return ruling.decision.plan.target
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+def test_a_candidate_without_a_target_is_held_and_stands_in_nobodys_way(retryable: bool) -> None:
+    """It says why the target cannot be found, and is asked again where that may change; its neighbour acts."""
+    under = law(rule())
+    nowhere = g.facts(workload=None, problem="cluster_unreachable", detail="no answer", retryable=retryable)
+    one = structs.replace(item(1), facts=nowhere)
+    held, acts = admit(batch(one, item(2), under=under), under)
+    assert isinstance(held.decision, Hold)
+    assert reasons(held) == {HoldReason.CLUSTER_UNREACHABLE}
+    assert (held.decision.retry_at is not None) is retryable
+    assert held.assessed.incident is None
+    assert isinstance(acts.decision, Act)

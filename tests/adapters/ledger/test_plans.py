@@ -81,7 +81,7 @@ HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("hasten_incidents", (SOURCES, PRINTS), 2100),
     ("hasten_verification", (SOURCES, PRINTS), 2100),
     ("take_candidates", ("64", "60"), 700),
-    ("undecided", ("ARRAY(SELECT n * 100 FROM generate_series(1, 64) AS n)", "array_fill(0, ARRAY[64])"), 400),
+    ("undecided", ("ARRAY(SELECT n * 100 FROM generate_series(1, 64) AS n)", "array_fill(0, ARRAY[64])"), 700),
     ("incidents_of", (FEW, "ARRAY[7, 8]"), 30),
     ("past_actions", (FEW,), 10),
     ("count_windows", (*SCOPES, "ARRAY[3600, 3600, 3600, 3600]", "now()"), 80),
