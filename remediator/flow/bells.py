@@ -19,10 +19,11 @@ class Stage(StrEnum):
 
 
 class Bells:
-    """One bell for each stage."""
+    """One bell for each stage. ``arriving`` counts the deliveries that are being stored at this moment."""
 
     def __init__(self) -> None:
         """Hang them up, silent."""
+        self.arriving = 0
         self._rung = {stage: asyncio.Event() for stage in Stage}
 
     def ring(self, *stages: Stage) -> None:

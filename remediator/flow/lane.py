@@ -12,14 +12,17 @@ from remediator.ports.observer import Observer, StageEvent
 
 MAX_PAUSE_S = 10.0
 GATHER_FROM = 8
+GATHER_MOST_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
     """Runs ``step`` again and again until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
 
-    Under load a lane lets work gather: a step that did ``GATHER_FROM`` things or more is followed by ``gather_s``
-    seconds of rest, so that the next transaction serves many. A single alert never waits for that.
+    Under load a lane with a ``gather_s`` lets work gather: a step that did ``GATHER_FROM`` things or more is followed
+    by a rest of so many seconds, and by more of them while alerts pour in, for what has arrived must be durable first; but
+    never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch (``full``) more waits
+    already, and there is no rest. A single alert never waits for any of that.
 
     A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on; anything
     else is a bug and goes up to the supervisor.
@@ -33,6 +36,7 @@ class Lane:
     observer: Observer
     poll_s: float
     gather_s: float = 0.0
+    full: int = 0
     stopping: bool = False
     beat: float = 0.0
     troubles: int = field(default=0)
@@ -44,8 +48,8 @@ class Lane:
             done = await self._once()
             if done:
                 self.bells.ring(*self.next)
-                if self.gather_s and done >= GATHER_FROM:
-                    await self.clock.sleep(self.gather_s)
+                if self.gather_s and GATHER_FROM <= done < self.full:
+                    await self._gather()
                 continue
             await self.bells.wait(self.stage, self._pause())
 
@@ -53,6 +57,12 @@ class Lane:
         """End the loop after the step under way."""
         self.stopping = True
         self.bells.ring(self.stage)
+
+    async def _gather(self) -> None:
+        until = self.clock.monotonic() + GATHER_MOST_S
+        await self.clock.sleep(self.gather_s)
+        while self.bells.arriving and not self.stopping and self.clock.monotonic() < until:
+            await self.clock.sleep(self.gather_s)
 
     async def _once(self) -> int:
         try:

@@ -65,6 +65,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
                 observer=parts.observer,
                 poll_s=parts.bounds.poll_s,
                 gather_s=parts.bounds.gather_s if stage is Stage.MATCH else 0.0,
+                full=parts.bounds.match_batch,
             )
             for stage, step, following in steps
         )

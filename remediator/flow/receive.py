@@ -18,7 +18,11 @@ class Receive:
 
     async def accept(self, delivery: Delivery) -> Receipt:
         """Store a delivery, then ring."""
-        receipt = await self.inbox.accept(delivery)
+        self.bells.arriving += 1
+        try:
+            receipt = await self.inbox.accept(delivery)
+        finally:
+            self.bells.arriving -= 1
         if receipt.new:
             self.bells.ring(Stage.MATCH)
         return receipt

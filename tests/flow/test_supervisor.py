@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from remediator.flow.bells import Bells, Stage
-from remediator.flow.lane import Lane
+from remediator.flow.lane import GATHER_FROM, GATHER_MOST_S, Lane
 from remediator.flow.pipeline import Pipeline
 from remediator.flow.supervisor import Background, Supervisor
 from remediator.model.errors import LedgerError
@@ -187,3 +187,54 @@ async def test_silent_lanes_are_named() -> None:
     one.beat = boss.clock.monotonic() - 61
     assert boss.silent_lanes(60) == ("match",)
     assert boss.silent_lanes(62) == ()
+
+
+async def test_a_lane_under_load_lets_work_gather_while_alerts_pour_in() -> None:
+    """What arrives must be durable first: the lane rests as long as deliveries are stored, for a second at most."""
+    ear, bells = Ear(), Bells()
+    clock = VirtualClock()
+    counts, begun = [GATHER_FROM, 0], []
+
+    async def step() -> int:
+        begun.append(clock.monotonic())
+        return counts.pop(0) if counts else 0
+
+    working = Lane(
+        stage=Stage.MATCH,
+        step=step,
+        next=(),
+        bells=bells,
+        clock=clock,
+        observer=ear,
+        poll_s=0.01,
+        gather_s=0.05,
+        full=500,
+    )
+    bells.arriving = 1
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(working.run())
+        await clock.advance(0.5)
+        assert len(begun) == 1
+        await clock.advance(0.6)
+        assert begun[1] - begun[0] == pytest.approx(GATHER_MOST_S, abs=0.06)
+        working.stop()
+
+
+@pytest.mark.parametrize(("done", "rests"), [(GATHER_FROM - 1, False), (GATHER_FROM, True), (500, False)])
+async def test_few_alerts_and_full_batches_are_not_made_to_wait(done: int, rests: bool) -> None:
+    """One alert goes through at once, and a backlog is worked off without a pause."""
+    bells, clock, begun = Bells(), VirtualClock(), []
+
+    async def step() -> int:
+        begun.append(clock.monotonic())
+        return done if len(begun) == 1 else 0
+
+    working = lane(step, Ear(), bells)
+    working.clock, working.gather_s, working.full = clock, 0.05, 500
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(working.run())
+        await clock.settle()
+        assert (len(begun) == 1) is rests
+        await clock.advance(0.06)
+        assert len(begun) > 1
+        working.stop()
