@@ -256,15 +256,16 @@ def target_of(ruling: Ruling) -> Target:
     return ruling.decision.plan.target
 
 
-@pytest.mark.parametrize("retryable", [True, False])
-def test_a_candidate_without_a_target_is_held_and_stands_in_nobodys_way(retryable: bool) -> None:
+@pytest.mark.parametrize("problem", ["cluster_unreachable", "target_missing"])
+def test_a_candidate_without_a_target_is_held_and_stands_in_nobodys_way(problem: str) -> None:
     """It says why the target cannot be found, and is asked again where that may change; its neighbour acts."""
     under = law(rule())
-    nowhere = g.facts(workload=None, problem="cluster_unreachable", detail="no answer", retryable=retryable)
+    passing = problem == "cluster_unreachable"
+    nowhere = g.facts(workload=None, problem=problem, detail="no answer", retryable=passing)
     one = structs.replace(item(1), facts=nowhere)
     held, acts = admit(batch(one, item(2), under=under), under)
     assert isinstance(held.decision, Hold)
-    assert reasons(held) == {HoldReason.CLUSTER_UNREACHABLE}
-    assert (held.decision.retry_at is not None) is retryable
+    assert reasons(held) == {HoldReason(problem)}
+    assert (held.decision.retry_at is not None) is passing
     assert held.assessed.incident is None
     assert isinstance(acts.decision, Act)
