@@ -20,7 +20,7 @@ class Lane:
     """Runs ``step`` again and again until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
 
     Under load a lane with a ``gather_s`` lets work gather: a step that did ``GATHER_FROM`` things or more is followed
-    by a rest of so many seconds, and by more of them while alerts pour in, for what has arrived must be durable first; but
+    by a rest of so many seconds, and by more while alerts pour in, for what has arrived must be durable first; but
     never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch (``full``) more waits
     already, and there is no rest. A single alert never waits for any of that.
 
