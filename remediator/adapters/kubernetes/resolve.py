@@ -187,10 +187,30 @@ class Resolver:
         return Found(kind=kind, workload=workload)
 
     async def _of_pod(self, clue: OfPod, spec: TargetSpec) -> Found | Resolution:
-        pod = await self._client.read(core_path(clue.namespace, "pods", clue.pod), Pod)
+        try:
+            pod = await self._client.read(core_path(clue.namespace, "pods", clue.pod), Pod)
+        except ClusterError as error:
+            if error.reason != "not_found":
+                raise
+            return await self._of_replaced_pod(clue, spec, error)
         owner = pod.metadata.controller
         if owner is None:
             return problem("target_not_allowed", f"pod {clue.pod} belongs to no workload")
+        return await self._owner(clue.namespace, owner, spec)
+
+    async def _of_replaced_pod(self, clue: OfPod, spec: TargetSpec, gone: ClusterError) -> Found | Resolution:
+        """Follow a pod that is gone through its ReplicaSet, which stays and by which it was named.
+
+        A restart of our own replaces the pods of alerts that are still to be decided about: they belong to the incident
+        of that workload, and to none of their own. Raises ``gone`` where there is no such ReplicaSet.
+        """
+        name = clue.pod.rpartition("-")[0]
+        if not is_name(name):
+            raise gone
+        found = await attempt(self._client.read(apps_path(clue.namespace, "replicasets", name), Workload))
+        if isinstance(found, ClusterError):
+            raise gone if found.reason == "not_found" else found
+        owner = Owner(api_version="apps/v1", kind="ReplicaSet", name=name, uid=found.metadata.uid, controller=True)
         return await self._owner(clue.namespace, owner, spec)
 
     async def _of_service(self, clue: OfService, spec: TargetSpec) -> Found | Resolution:
