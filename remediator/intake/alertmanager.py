@@ -30,7 +30,7 @@ from remediator.intake.alert import (
     plain_text,
 )
 from remediator.intake.fingerprint import fingerprint
-from remediator.intake.scrub import scrub
+from remediator.intake.scrub import may_hold_secrets, scrub, without_secrets
 from remediator.intake.strict_json import Doubled, decode
 from remediator.model.errors import SignalRejected
 from remediator.model.signal import Delivery, Quarantined, Signal
@@ -50,9 +50,30 @@ _QUOTED_META = re.compile(r"\\([\\.+*?()|\[\]{}^$])")
 def parse(body: bytes, *, source: str, received_at: datetime) -> Delivery:
     """Read one webhook body that came from ``source`` at ``received_at`` (aware, local clock).
 
-    Raises SignalRejected where nothing of it can be used. Never any other exception, whatever the bytes.
+    Raises SignalRejected where nothing of it can be used. Never any other exception, whatever the bytes. Secrets in
+    labels, annotations, links and the group's key are taken out: from here on everything is kept, told or shown.
     """
-    received_at = received_at.astimezone(UTC)
+    delivery = _read(body, source, received_at.astimezone(UTC))
+    return _without_secrets(delivery) if may_hold_secrets(body) else delivery
+
+
+def _without_secrets(delivery: Delivery) -> Delivery:
+    """Hide what looks like a credential. The fingerprint stays that of the labels as they were sent."""
+    group_key = without_secrets(delivery.group_key)
+    signals = tuple(
+        structs.replace(
+            signal,
+            labels={name: without_secrets(value) for name, value in signal.labels.items()},
+            annotations={name: without_secrets(value) for name, value in signal.annotations.items()},
+            generator_url=without_secrets(signal.generator_url),
+            group_key=group_key,
+        )
+        for signal in delivery.signals
+    )
+    return structs.replace(delivery, signals=signals, group_key=group_key)
+
+
+def _read(body: bytes, source: str, received_at: datetime) -> Delivery:
     whole = quick.read(body)
     if whole is None:
         return _parse_exactly(decode(body), source, received_at)
