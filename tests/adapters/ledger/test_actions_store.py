@@ -66,9 +66,15 @@ async def verifying(owner: Owner, pool: LedgerPool, actions: LedgerActionStore) 
     return claim.action
 
 
-async def test_two_owners_never_claim_the_same(pools: LedgerPools, actions: LedgerActionStore, owner: Owner) -> None:
-    """Each action by one of them, the oldest first, each under a fence of its own."""
+@pytest.mark.parametrize("left_in", ["admitted", "claimed", "dispatched", "in_doubt"])
+async def test_two_owners_never_claim_the_same(
+    pools: LedgerPools, actions: LedgerActionStore, owner: Owner, left_in: str
+) -> None:
+    """Each action by one of them, each under a fence of its own: new ones, and those that dead owners left."""
     numbers = await admit_actions(owner, pools.stages, 40)
+    await owner.execute(
+        "UPDATE remediator.actions SET state = $1, lease_until = now() - make_interval(secs => number)", left_in
+    )
     async with asyncio.TaskGroup() as tasks:
         claims = [tasks.create_task(actions.claim(7, f"owner-{n}", 60.0)) for n in range(6)]
     taken = [claim.action for task in claims for claim in task.result()]
@@ -77,11 +83,13 @@ async def test_two_owners_never_claim_the_same(pools: LedgerPools, actions: Ledg
     assert await actions.claim(7, "late", 60.0) == ()
 
 
+@pytest.mark.parametrize("left_in", ["admitted", "dispatched"])
 async def test_a_lock_that_somebody_holds_is_passed_over(
-    pool: LedgerPool, actions: LedgerActionStore, owner: Owner
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner, left_in: str
 ) -> None:
     """A claim under way delays nobody."""
     await admit_actions(owner, pool, 3)
+    await owner.execute("UPDATE remediator.actions SET state = $1, lease_until = now() - interval '1 s'", left_in)
     async with owner.transaction():
         await owner.execute("SELECT FROM remediator.actions WHERE number = 1 FOR UPDATE")
         assert {claim.action.number for claim in await actions.claim(10, "me", 60.0)} == {2, 3}
