@@ -23,7 +23,7 @@ from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
 from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
-from remediator.adapters.ledger.connect import reachable
+from remediator.adapters.ledger.connect import reachable, without_password
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
@@ -267,7 +267,7 @@ class Daemon:
 
     def _announce(self, url: str, place: Path) -> None:
         """Say where the daemon is: in the log, and in a private file for commands on this machine."""
-        content = {"url": url, "dsn": self.dsn, "pid": os.getpid(), "version": __version__}
+        content = {"url": url, "dsn": without_password(self.dsn), "pid": os.getpid(), "version": __version__}
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = place.with_suffix(".new")
         draft.touch(mode=0o600)

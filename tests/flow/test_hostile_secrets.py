@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger.connect import without_password
 from remediator.intake.alertmanager import parse
 from remediator.intake.scrub import hide_secrets, may_hold_secrets, without_secrets
 from tests.flow.rig import Rig, alert, deployment, rig
@@ -105,3 +106,21 @@ def test_the_quick_look_misses_nothing_that_would_be_hidden(secret: str) -> None
     assert hide_secrets(secret) != secret
     assert without_secrets(f"it is {secret}") == hide_secrets(f"it is {secret}")
     assert may_hold_secrets(json.dumps({"a": secret}).encode())
+
+
+@pytest.mark.parametrize(
+    ("dsn", "kept_as"),
+    [
+        ("postgresql://app:hunter2@db:5432/x", "postgresql://app@db:5432/x"),
+        ("postgresql://app:hun:ter2%40@db/x?sslmode=require", "postgresql://app@db/x?sslmode=require"),
+        ("postgresql://app@db/x?password=hunter2&sslpassword=hunter2", "postgresql://app@db/x"),
+        (
+            "postgresql://postgres@/postgres?host=%2Frun%2Fpg&port=5432",
+            "postgresql://postgres@/postgres?host=%2Frun%2Fpg&port=5432",
+        ),
+        ("postgresql:///postgres?host=/run/pg", "postgresql:///postgres?host=%2Frun%2Fpg"),
+    ],
+)
+def test_the_database_s_password_is_not_left_on_the_disk(dsn: str, kept_as: str) -> None:
+    """The file that tells commands where the daemon's database is says everything but the password."""
+    assert without_password(dsn) == kept_as

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 
@@ -19,6 +20,7 @@ Plain: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 APPLICATION_ROLE = "remediator_app"
 CONNECT_SECONDS = 10.0
 MINIMUM_VERSION = 15_00_00
+_SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,15 @@ async def _role(connection: Plain) -> tuple[str | None, tuple[str, ...]]:
     finally:
         await connection.execute("ROLLBACK")
     return APPLICATION_ROLE, ()
+
+
+def without_password(dsn: str) -> str:
+    """Return a connection string that may be kept: without the password, wherever it stands in it."""
+    parts = urlsplit(dsn)
+    user, at, place = parts.netloc.rpartition("@")
+    netloc = user.partition(":")[0] + at + place
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name not in _SECRET_PARAMETERS])
+    return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
 async def reachable(dsn: str) -> bool:
