@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -119,6 +120,10 @@ async def start(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         daemon = Daemon(settings, observer)
         await daemon.set_up(stack)
+        # What is there now stays: the collector need not look at it again, and seldom at what is short-lived.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.supervisor.stop.set)
@@ -163,12 +168,12 @@ class Daemon:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         parts = Parts(
             stores=Stores(
-                matching=LedgerMatchStore(self.pools.stages),
-                admission=LedgerAdmissionStore(self.pools.stages),
-                actions=LedgerActionStore(self.pools.stages, moves),
+                matching=LedgerMatchStore(self.pools.leases),
+                admission=LedgerAdmissionStore(self.pools.stages, self.pools.leases),
+                actions=LedgerActionStore(self.pools.stages, moves, self.pools.leases),
                 evidence=LedgerEvidenceStore(self.pools.stages),
-                incidents=LedgerIncidentStore(self.pools.stages),
-                outbox=LedgerOutbox(self.pools.stages),
+                incidents=LedgerIncidentStore(self.pools.stages, self.pools.leases),
+                outbox=LedgerOutbox(self.pools.stages, self.pools.leases),
                 ledger=self.appender,
             ),
             cluster=Cluster(reader=cluster, evidence=cluster, writer=cluster),

@@ -12,8 +12,10 @@ from remediator.model.facts import Facts, WorkloadFacts
 from remediator.model.rule import Recovery
 
 SHORTEST_S = 0.5
+SHORTEST_FIRING_S = 2.0
 LONGEST_S = 15.0
-"""Seconds between two looks; they grow with the time since the action, so that what heals at once is seen at once."""
+"""Seconds between two looks; they grow with the time since the action, so that what heals at once is seen at once.
+While an alert fires nothing can be proven, and the alert's end hastens the next look by itself."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -134,6 +136,7 @@ def _final(question: Question, verdict: Verdict, message: str, since: datetime |
 def _wait(question: Question, message: str, since: datetime | None, until: datetime) -> Judgement:
     """Return WAIT, with the next look at ``until`` or earlier."""
     elapsed = (question.now - question.applied_at).total_seconds()
-    step = min(max(elapsed / 4, SHORTEST_S), LONGEST_S, (until - question.now).total_seconds())
+    shortest = SHORTEST_FIRING_S if question.firing else SHORTEST_S
+    step = min(max(elapsed / 4, shortest), LONGEST_S, (until - question.now).total_seconds())
     check_at = question.now + timedelta(seconds=max(step, SHORTEST_S))
     return Judgement(verdict=Verdict.WAIT, message=message, quiet_since=since, check_at=check_at)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from remediator.core.record import transition_entry
 from remediator.core.signals import Change, Transition, fold
+from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.model.entry import NewEntry
 from remediator.model.rule import Rule
@@ -20,6 +21,7 @@ class Match:
     """The stage."""
 
     parts: Parts
+    bells: Bells
 
     async def step(self) -> int:
         """Match one batch; return how many signals there were."""
@@ -36,7 +38,10 @@ class Match:
             tell = self.parts.observer.tell
             tell(StageEvent(stage="match", outcome="signals", count=count))
             if made.candidates:
+                self.bells.ring(Stage.ASSESS)
                 tell(StageEvent(stage="match", outcome="candidates", count=len(made.candidates)))
+            if made.resolved:
+                self.bells.ring(Stage.VERIFY, Stage.CLOSE)
             unmatched = sum(1 for entry in made.entries if entry.reasons)
             if unmatched:
                 tell(StageEvent(stage="match", outcome="unmatched", count=unmatched))

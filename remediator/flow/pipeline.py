@@ -47,7 +47,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
     """Set up every stage. On exit, reads and writes under way are waited for."""
     async with Assess(parts, bells) as assess, Execute(parts, bells) as execute:
         steps = (
-            (Stage.MATCH, Match(parts).step, (Stage.ASSESS, Stage.CLOSE, Stage.VERIFY)),
+            (Stage.MATCH, Match(parts, bells).step, ()),
             (Stage.ASSESS, assess.step, (Stage.ADMIT,)),
             (Stage.ADMIT, Admit(parts, assess).step, (Stage.EXECUTE, Stage.NOTIFY, Stage.ASSESS)),
             (Stage.EXECUTE, execute.step, ()),

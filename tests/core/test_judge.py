@@ -174,6 +174,13 @@ def test_a_workload_that_was_switched_off_was_not_repaired() -> None:
 )
 def test_looks_are_close_at_first_and_never_far_apart(seconds: float, wait_s: float) -> None:
     """Half a second to fifteen, and exactly at the deadline."""
+    sick = facts(workload(ready=1, available=1))
+    assert looked(seconds, facts=sick).check_at == after(seconds + wait_s)
+
+
+@pytest.mark.parametrize(("seconds", "wait_s"), [(0, 2), (8, 2), (40, 10), (599.9, 0.5)])
+def test_while_an_alert_fires_there_is_less_to_see(seconds: float, wait_s: float) -> None:
+    """Nothing can be proven before it ends, and its end asks for a look at once."""
     assert looked(seconds, firing=1).check_at == after(seconds + wait_s)
 
 

@@ -288,12 +288,12 @@ async def rig(
         clock = SystemClock()
         parts = Parts(
             stores=Stores(
-                matching=LedgerMatchStore(pools.stages),
-                admission=LedgerAdmissionStore(pools.stages),
-                actions=LedgerActionStore(pools.stages, moves),
+                matching=LedgerMatchStore(pools.leases),
+                admission=LedgerAdmissionStore(pools.stages, pools.leases),
+                actions=LedgerActionStore(pools.stages, moves, pools.leases),
                 evidence=LedgerEvidenceStore(pools.stages),
-                incidents=LedgerIncidentStore(pools.stages),
-                outbox=LedgerOutbox(pools.stages),
+                incidents=LedgerIncidentStore(pools.stages, pools.leases),
+                outbox=LedgerOutbox(pools.stages, pools.leases),
                 ledger=LedgerAppender(pools.stages),
             ),
             cluster=Cluster(

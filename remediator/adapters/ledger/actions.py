@@ -11,7 +11,7 @@ from msgspec import Struct
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.group_commit import GroupCommit
-from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
+from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, BeforeImage
 from remediator.model.entry import EntryKind, NewEntry
@@ -34,14 +34,15 @@ Moves: TypeAlias = GroupCommit[Move, bool]
 class LedgerActionStore:
     """Implements ports.actions.ActionStore. Moves of actions that happen together share one commit."""
 
-    def __init__(self, pool: LedgerPool, moves: Moves) -> None:
-        """Work on ``pool``; ``moves`` must be running."""
+    def __init__(self, pool: LedgerPool, moves: Moves, leases: LedgerPool | None = None) -> None:
+        """Work on ``pool``, and on ``leases`` for what a crash may undo; ``moves`` must be running."""
         self._pool = pool
+        self._leases = leases or pool
         self._moves = moves
 
     async def claim(self, limit: int, owner: str, lease_s: float) -> tuple[Claim, ...]:
         """Take admitted actions and abandoned ones."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["claim_actions"], limit, owner, lease_s)
         return tuple(
             Claim(
@@ -58,7 +59,7 @@ class LedgerActionStore:
 
     async def renew(self, number: int, fence: int, lease_s: float) -> Standing | None:
         """Hold on to an action for longer, and learn how it stands."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             row = await connection.fetchrow(QUERIES["renew_lease"], number, fence, lease_s)
         return Standing(firing=row["firing"], now=row["now"]) if row is not None else None
 
@@ -90,7 +91,7 @@ class LedgerActionStore:
 
     async def due(self, limit: int, lease_s: float) -> tuple[Due, ...]:
         """Take applied actions whose next look is due."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["due_actions"], limit, lease_s)
         return tuple(
             Due(
@@ -106,7 +107,7 @@ class LedgerActionStore:
 
     async def look_again(self, number: int, fence: int, check_at: datetime, quiet_since: datetime | None) -> bool:
         """Set the time of the next look."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetchval(QUERIES["look_again_at_action"], number, fence, check_at, quiet_since)
         return found is not None
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission
-from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
+from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.writs import Written, write
 from remediator.model.action import PastAction
@@ -22,13 +22,14 @@ from remediator.ports.admission import AdmissionReport, Deliberation
 class LedgerAdmissionStore:
     """Implements ports.admission.AdmissionStore."""
 
-    def __init__(self, pool: LedgerPool) -> None:
-        """Work on ``pool``."""
+    def __init__(self, pool: LedgerPool, leases: LedgerPool | None = None) -> None:
+        """Work on ``pool``, and on ``leases`` for what a crash may undo."""
         self._pool = pool
+        self._leases = leases or pool
 
     async def take(self, limit: int, lease_s: float) -> tuple[Candidate, ...]:
         """Lease candidates that are due."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["take_candidates"], limit, lease_s)
         return tuple(rows.candidate(row) for row in found)
 

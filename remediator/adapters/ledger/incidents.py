@@ -7,7 +7,7 @@ from datetime import datetime
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.actions import tell_people
 from remediator.adapters.ledger.endings import lock_admission, resolve
-from remediator.adapters.ledger.pool import LedgerPool, transaction
+from remediator.adapters.ledger.pool import LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.ports.incidents import DueIncident, Notification
@@ -16,13 +16,14 @@ from remediator.ports.incidents import DueIncident, Notification
 class LedgerIncidentStore:
     """Implements ports.incidents.IncidentStore."""
 
-    def __init__(self, pool: LedgerPool) -> None:
-        """Work on ``pool``."""
+    def __init__(self, pool: LedgerPool, leases: LedgerPool | None = None) -> None:
+        """Work on ``pool``, and on ``leases`` for what a crash may undo."""
         self._pool = pool
+        self._leases = leases or pool
 
     async def due(self, limit: int, lease_s: float) -> tuple[DueIncident, ...]:
         """Take open incidents whose next look is due."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["due_incidents"], limit, lease_s)
         return tuple(
             DueIncident(incident=rows.incident(row), firing=row["firing"], moving=row["moving"], now=row["now"])
@@ -31,7 +32,7 @@ class LedgerIncidentStore:
 
     async def look_again(self, incident: int, check_at: datetime, healthy_since: datetime | None) -> None:
         """Set the time of the next look."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             await connection.execute(QUERIES["look_again_at_incident"], incident, check_at, healthy_since)
 
     async def resolve(self, incident: int, entry: NewEntry) -> bool:
@@ -58,13 +59,14 @@ class LedgerIncidentStore:
 class LedgerOutbox:
     """Implements ports.incidents.Outbox."""
 
-    def __init__(self, pool: LedgerPool) -> None:
-        """Work on ``pool``."""
+    def __init__(self, pool: LedgerPool, leases: LedgerPool | None = None) -> None:
+        """Work on ``pool``, and on ``leases`` for what a crash may undo."""
         self._pool = pool
+        self._leases = leases or pool
 
     async def take(self, limit: int, lease_s: float) -> tuple[Notification, ...]:
         """Lease messages that are due."""
-        async with transaction(self._pool) as connection:
+        async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["take_outbox"], limit, lease_s)
         return tuple(
             Notification(

@@ -31,7 +31,8 @@ class LedgerMatchStore:
             made = judge(signals, await _states(connection, signals))
             await _write(connection, made)
             await connection.execute(QUERIES["mark_matched"], [signal.id for signal in signals])
-            await connection.execute(QUERIES["wake"], "assess")
+            if made.candidates:
+                await connection.execute(QUERIES["wake"], "assess")
             return len(signals)
 
 

@@ -50,11 +50,14 @@ class Purpose(StrEnum):
 
     INTAKE = "intake"
     STAGES = "stages"
+    LEASES = "leases"
+    """For what a crash may undo because whoever finds it undone does it again: leases, schedules, matching. Its commits
+    do not wait for the disk (docs/adr/0005): the next commit that must last makes all before it last too."""
     READ = "read"
 
 
-# 14 connections a replica at most; intake shares commits and needs few.
-_SIZES = {Purpose.INTAKE: 3, Purpose.STAGES: 7, Purpose.READ: 4}
+# 18 connections a replica at most; intake shares commits and needs few.
+_SIZES = {Purpose.INTAKE: 3, Purpose.STAGES: 7, Purpose.LEASES: 4, Purpose.READ: 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class LedgerPool:
 
     purpose: Purpose
     begin: str
+    direct: bool
     connections: asyncpg.Pool[asyncpg.Record]
 
 
@@ -73,6 +77,7 @@ class LedgerPools:
     server: Server
     intake: LedgerPool
     stages: LedgerPool
+    leases: LedgerPool
     read: LedgerPool
 
 
@@ -90,7 +95,11 @@ async def open_pools(dsn: str) -> AsyncIterator[LedgerPools]:
     async with AsyncExitStack() as stack:
         pools = {purpose: await stack.enter_async_context(one_pool(dsn, server, purpose)) for purpose in Purpose}
         yield LedgerPools(
-            server=server, intake=pools[Purpose.INTAKE], stages=pools[Purpose.STAGES], read=pools[Purpose.READ]
+            server=server,
+            intake=pools[Purpose.INTAKE],
+            stages=pools[Purpose.STAGES],
+            leases=pools[Purpose.LEASES],
+            read=pools[Purpose.READ],
         )
 
 
@@ -103,6 +112,20 @@ async def transaction(pool: LedgerPool) -> AsyncIterator[Connection]:
     driver or the network says; ``commit_unknown`` when the answer to COMMIT was lost.
     """
     async with borrowed(pool) as connection, transaction_on(pool, connection):
+        yield connection
+
+
+@asynccontextmanager
+async def statement(pool: LedgerPool) -> AsyncIterator[Connection]:
+    """A connection for exactly one statement, which is a transaction of its own: one round trip instead of three.
+
+    Behind a pooler it is an ordinary ``transaction``, for only there the settings are sure to hold.
+    """
+    if not pool.direct:
+        async with transaction(pool) as connection:
+            yield connection
+        return
+    async with borrowed(pool) as connection:
         yield connection
 
 
@@ -143,6 +166,8 @@ def is_lost(connection: Connection) -> bool:
 async def one_pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[LedgerPool]:
     """The pool of one purpose on a server that was judged; raises LedgerError when nobody answers."""
     settings = _SETTINGS | ({"role": server.role} if server.role else {})
+    if purpose is Purpose.LEASES:
+        settings["synchronous_commit"] = "off"
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED" + (" READ ONLY" if purpose is Purpose.READ else "")
     if not server.direct:
         begin = "; ".join([begin, *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())])
@@ -161,7 +186,7 @@ async def one_pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[
             reset=_leave_as_it_is,
         )
     try:
-        yield LedgerPool(purpose=purpose, begin=begin, connections=connections)
+        yield LedgerPool(purpose=purpose, begin=begin, direct=server.direct, connections=connections)
     finally:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):

@@ -161,9 +161,11 @@ async def test_who_has_work_is_told(pool: LedgerPool, owner: Owner) -> None:
     rung: list[object] = []
     await accept(pool, of(signal(1)))
     await owner.add_listener("remediator", lambda *said: rung.append(said[-1]))
+    await LedgerMatchStore(pool).match(10, Clerk(rules=("a",)))
+    await accept(pool, of(signal(2)))
     await LedgerMatchStore(pool).match(10, Clerk())
     await owner.fetchval("SELECT 1")
-    assert rung == ["assess"]
+    assert rung.count("assess") == 1, "a batch without candidates makes no work for that stage"
 
 
 async def test_a_new_episode_is_not_lost_to_a_decision_under_way(pool: LedgerPool, owner: Owner) -> None:

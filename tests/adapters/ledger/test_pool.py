@@ -14,7 +14,15 @@ import pytest
 from remediator.adapters.ledger.connect import connect, judge
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.migrate import migrate
-from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, Purpose, one_pool, open_pools, transaction
+from remediator.adapters.ledger.pool import (
+    LedgerPool,
+    LedgerPools,
+    Purpose,
+    one_pool,
+    open_pools,
+    statement,
+    transaction,
+)
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
 
 # Sent with the migrated template; the tests write into it freely.
@@ -56,7 +64,7 @@ async def test_every_transaction_is_alike(database: str, pools: LedgerPools, pur
     """Every transaction has its isolation, durability, limits and role, whatever the pool and the server."""
     expected = {
         "transaction_isolation": "read committed",
-        "synchronous_commit": "on",
+        "synchronous_commit": "off" if purpose is Purpose.LEASES else "on",
         "lock_timeout": "2s",
         "statement_timeout": "5s",
         "idle_in_transaction_session_timeout": "10s",
@@ -79,7 +87,7 @@ async def test_every_transaction_is_alike(database: str, pools: LedgerPools, pur
 async def test_ledger_is_append_only(pool: LedgerPool) -> None:
     """As the application role the ledger can be added to, and nothing else."""
     await execute(pool, "INSERT INTO remediator.ledger (kind, summary) VALUES ('test', 'a line')")
-    for statement in (
+    for command in (
         "UPDATE remediator.ledger SET summary = ''",
         "DELETE FROM remediator.ledger",
         "TRUNCATE remediator.ledger",
@@ -338,3 +346,18 @@ async def test_role_comes_and_goes(data_dir: Path) -> None:
             assert pools.server.role is None
             assert "GRANT remediator_app TO that user" in pools.server.warnings[0]
         await administrator.close()
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "pooler"])
+async def test_a_single_statement_is_a_transaction_of_its_own(database: str, pools: LedgerPools, direct: bool) -> None:
+    """It is committed when it has run, works as the same role, and a refused one leaves nothing behind."""
+    async with one_pool(database, replace(pools.server, direct=direct), Purpose.LEASES) as pool:
+        async with statement(pool) as connection:
+            await connection.execute(
+                "INSERT INTO remediator.quarantine (source, path, reason, raw) VALUES ('a', '$', current_user, '')"
+            )
+        async with statement(pool) as connection:
+            assert await connection.fetchval("SELECT reason FROM remediator.quarantine") == "remediator_app"
+        with pytest.raises(LedgerError, match="permission"):
+            async with statement(pool) as connection:
+                await connection.execute("DELETE FROM remediator.ledger")
