@@ -87,14 +87,14 @@ async def test_every_transaction_is_alike(database: str, pools: LedgerPools, pur
 async def test_ledger_is_append_only(pool: LedgerPool) -> None:
     """As the application role the ledger can be added to, and nothing else."""
     await execute(pool, "INSERT INTO remediator.ledger (kind, summary) VALUES ('test', 'a line')")
-    for command in (
+    for forbidden in (
         "UPDATE remediator.ledger SET summary = ''",
         "DELETE FROM remediator.ledger",
         "TRUNCATE remediator.ledger",
         "DROP TABLE remediator.ledger",
     ):
         with pytest.raises(LedgerError, match=r"permission: .*ledger") as raised:
-            await execute(pool, statement)
+            await execute(pool, forbidden)
         assert not raised.value.retryable
 
 
