@@ -15,7 +15,15 @@ WITH put AS (
         WHERE known.last_seen_at < clock_timestamp() - interval '1 minute'
     RETURNING id, source, fingerprint, status, starts_at, xmax = 0 AS fresh
 ), queued AS (
-    INSERT INTO remediator.inbox (signal) SELECT id FROM put WHERE fresh
+    INSERT INTO remediator.inbox (signal)
+    SELECT id FROM put
+    WHERE fresh
+       OR (status = 'firing' AND EXISTS (
+               -- Its sender says that what it called resolved still fires: it is judged, and the ledger says so.
+               SELECT FROM remediator.alerts AS alert
+               WHERE alert.source = put.source AND alert.fingerprint = put.fingerprint AND alert.status = 'resolved'
+           ))
+    ON CONFLICT DO NOTHING
 )
 SELECT count(*)::int AS fresh,
        count(*) BETWEEN 1 AND $11::int - 1 AS some,
