@@ -121,7 +121,6 @@ async def start(settings: Settings) -> None:
         daemon = Daemon(settings, observer)
         await daemon.set_up(stack)
         # What is there now stays: the collector need not look at it again, and seldom at what is short-lived.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 100)
         loop = asyncio.get_running_loop()
@@ -387,19 +386,14 @@ def _size(delivery: Delivery) -> int:
 
 def _web_options(settings: Settings) -> WebOptions:
     host, port = settings.listen
+    certificate, key = settings.tls_cert, settings.tls_key
     return WebOptions(
         host=host,
         port=port,
-        tls=_tls(settings),
+        tls=TlsFiles(certificate, key, settings.tls_client_ca) if certificate and key else None,
         token_file=settings.webhook_token_file,
         basic_file=settings.webhook_basic_auth_file,
         door=DoorLimits(max_connections=settings.max_connections),
         webhook=WebhookLimits(accept_s=settings.accept_deadline),
         drain_s=settings.drain / 2,
     )
-
-
-def _tls(settings: Settings) -> TlsFiles | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
