@@ -16,9 +16,6 @@ import pytest
 from remediator.adapters.ledger.queries import QUERIES
 from tests.database_server import DatabaseServer
 
-# One worker fills the database for all of them.
-pytestmark = pytest.mark.xdist_group("plans")
-
 ROWS = 100_000
 ACTIONS = 50_000
 CHOSEN = 7
