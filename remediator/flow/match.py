@@ -8,6 +8,7 @@ from remediator.core.record import transition_entry
 from remediator.core.signals import Change, Transition, fold
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
+from remediator.flow.rematch import Rematch
 from remediator.model.entry import NewEntry
 from remediator.model.rule import Rule
 from remediator.model.signal import AlertState, StoredSignal
@@ -18,13 +19,15 @@ from remediator.ports.rules import Rulebook
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The stage."""
+    """The stage. ``again`` looks after alerts that fire already when the rules change."""
 
     parts: Parts
     bells: Bells
+    again: Rematch
 
     async def step(self) -> int:
         """Match one batch; return how many signals there were."""
+        await self.again.step()
         rulebook = self.parts.rulebook
         batch: list[Matched] = []
 

@@ -31,6 +31,7 @@ from remediator.flow.lane import Lane
 from remediator.flow.match import Match
 from remediator.flow.notify import NotifyPeople
 from remediator.flow.parts import Parts
+from remediator.flow.rematch import Rematch
 from remediator.flow.verify import Verify
 
 
@@ -47,7 +48,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
     """Set up every stage. On exit, reads and writes under way are waited for."""
     async with Assess(parts, bells) as assess, Execute(parts, bells) as execute:
         steps = (
-            (Stage.MATCH, Match(parts, bells).step, ()),
+            (Stage.MATCH, Match(parts, bells, Rematch(parts, bells)).step, ()),
             (Stage.ASSESS, assess.step, (Stage.ADMIT,)),
             (Stage.ADMIT, Admit(parts, assess).step, (Stage.EXECUTE, Stage.NOTIFY, Stage.ASSESS)),
             (Stage.EXECUTE, execute.step, ()),

@@ -36,9 +36,19 @@ class Matched(Struct, frozen=True, kw_only=True):
 Judge = Callable[[tuple[StoredSignal, ...], dict[AlertKey, AlertState]], Matched]
 
 
+JudgeAgain = Callable[[tuple[AlertState, ...]], tuple[NewCandidate, ...]]
+
+
 class MatchStore(Protocol):
     """Runs the pure judgement inside the transaction that takes the signals out of the inbox."""
 
     async def match(self, limit: int, judge: Judge) -> int:
         """Match up to ``limit`` signals in the order of arrival; return how many there were (0: nothing waits)."""
+        ...
+
+    async def match_again(self, after: AlertKey, limit: int, judge: JudgeAgain) -> AlertKey | None:
+        """Put up to ``limit`` firing alerts, those after a key, before the judge; return the last key, None at the end.
+
+        An alert that waits under a rule already is not made to wait twice.
+        """
         ...

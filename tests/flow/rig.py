@@ -130,10 +130,11 @@ class Rules:
     """A rule set in force that a test can exchange."""
 
     rules: tuple[Rule, ...]
+    digest: str = "test"
 
     def current(self) -> RuleSet:
         """Return the set."""
-        return RuleSet(rules=self.rules, digest="test")
+        return RuleSet(rules=self.rules, digest=self.digest)
 
     def named(self, name: str) -> Rule | None:
         """Return one rule."""

@@ -9,7 +9,7 @@ from remediator.adapters.ledger.endings import lock_admission
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.signal import AlertState, StoredSignal
-from remediator.ports.matching import AlertKey, Judge, Matched, NewCandidate
+from remediator.ports.matching import AlertKey, Judge, JudgeAgain, Matched, NewCandidate
 
 
 class LedgerMatchStore:
@@ -34,6 +34,18 @@ class LedgerMatchStore:
             if made.candidates:
                 await connection.execute(QUERIES["wake"], "assess")
             return len(signals)
+
+    async def match_again(self, after: AlertKey, limit: int, judge: JudgeAgain) -> AlertKey | None:
+        """Look at up to ``limit`` firing alerts after a key; return the last of them, None at the end."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["firing_alerts"], *after, limit)
+            states = tuple(rows.alert_state(row) for row in found)
+            candidates = judge(states)
+            if candidates:
+                await lock_admission(connection)
+                await _put_candidates(connection, candidates)
+                await connection.execute(QUERIES["wake"], "assess")
+        return (states[-1].source, states[-1].fingerprint) if states else None
 
 
 async def _states(connection: Connection, signals: tuple[StoredSignal, ...]) -> dict[AlertKey, AlertState]:

@@ -61,3 +61,11 @@ WHERE state = 'verifying'
 -- name: mark_matched
 -- These signals have been judged.
 DELETE FROM remediator.inbox WHERE signal = ANY ($1::bigint[]);
+
+-- name: firing_alerts
+-- Alerts that fire, in the order of their keys, after the given one.
+SELECT source, fingerprint, status, starts_at, ends_at, changed_at, labels::text AS labels
+FROM remediator.alerts
+WHERE status = 'firing' AND (source, fingerprint) > ($1::text, $2::text)
+ORDER BY source, fingerprint
+LIMIT $3;
