@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import datetime
 from typing import Any
 
 from remediator.cli import lines
@@ -17,6 +18,7 @@ from remediator.ports.ledger import LedgerQuery
 from remediator.wiring import Desk
 
 MOST = 1000
+INDENT = " " * (2 + lines.HEAD.index("SENTENCE"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,23 +89,36 @@ def _action(action: dict[str, Any], paint: Paint) -> list[str]:
         paint(f"Action A{action['number']}: {safe(action['plan']['summary'])}", "bold"),
         f"  {action['state']} ({how})",
     ]
-    if action["note"]:
+    if action["note"] and action["note"] != action["plan"]["summary"]:
         out.append(f"  {safe(action['note'])}")
-    patches = (step["patch"] for step in action["plan"]["steps"] if step["type"] == "patch_object")
-    out.extend(f"  patch {safe(json.dumps(patch, sort_keys=True))}" for patch in patches)
+    out.extend(f"  {_patch(step)}" for step in action["plan"]["steps"] if step["type"] == "patch_object")
     return [*out, ""]
 
 
+def _patch(step: dict[str, Any]) -> str:
+    """Return what a step sends; a restart sends nothing but its mark, where it makes new pods."""
+    patch = safe(json.dumps(step["patch"], sort_keys=True)) if step["patch"] else ""
+    mark = (
+        'the mark "remediator.io/action" on the pod template, which replaces the pods' if step["mark_template"] else ""
+    )
+    return f"patch {' and '.join(part for part in (patch, mark) if part)}".rstrip()
+
+
 def _numbers(entry: Entry, paint: Paint) -> list[str]:
-    """Return a hold's refusals, one a line, with the numbers behind each."""
+    """Return what a decision saw, and a hold's refusals, one a line, with the numbers behind each."""
     out = []
+    if seen := entry.data.get("workload"):
+        at = lines.moment(datetime.fromisoformat(entry.data["facts_read_at"]))
+        numbers = ", ".join(f"{name}={value}" for name, value in sorted(seen.items()))
+        out.append(paint(f"{INDENT}seen at {at}: {safe(numbers)}", "dim"))
     for refusal in entry.data.get("refusals", ()):
         numbers = ", ".join(f"{name}={value}" for name, value in sorted(refusal["numbers"].items()))
-        out.append(paint(f"{'':<50}{refusal['reason']}: {safe(numbers)}", "dim"))
+        out.append(paint(f"{INDENT}{refusal['reason']}: {safe(numbers)}", "dim"))
     for name, why in sorted((entry.data.get("missing") or {}).items()):
-        out.append(paint(f"{'':<50}could not read {safe(name)}: {safe(str(why))}", "dim"))
+        out.append(paint(f"{INDENT}could not read {safe(name)}: {safe(str(why))}", "dim"))
     if entry.data.get("retry_at"):
-        out.append(paint(f"{'':<50}asked again at {safe(str(entry.data['retry_at']))}", "dim"))
+        at = lines.moment(datetime.fromisoformat(entry.data["retry_at"]))
+        out.append(paint(f"{INDENT}asked again at {at}", "dim"))
     return out
 
 
