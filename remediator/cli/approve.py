@@ -29,7 +29,10 @@ async def _answer(args: argparse.Namespace, desk: Desk) -> int:
     approved = args.command == "approve"
     actor = args.actor or getpass.getuser()
     if not await desk.approvals.answer(args.action, approved=approved, actor=actor, reason=args.reason):
-        print(f"remediator: action A{args.action} does not wait for an answer; remediator status", file=sys.stderr)
+        print(
+            f"remediator: action A{args.action} does not wait for an answer; remediator status shows what does",
+            file=sys.stderr,
+        )
         return Exit.NOT_FOUND
     then = "it is decided anew on fresh facts, by all guards" if approved else "it will not be done"
     print(f"A{args.action} {'approved' if approved else 'rejected'} by {safe(actor)}: {then}")

@@ -11,6 +11,7 @@ from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, table
 from remediator.cli.reading import add_database_arguments, at_desk
+from remediator.model.action import ActionState
 from remediator.model.incident import Incident
 from remediator.wiring import Desk
 
@@ -31,15 +32,23 @@ def run(args: argparse.Namespace) -> int:
 async def _status(args: argparse.Namespace, desk: Desk) -> int:
     counts = await desk.view.counts()
     incidents = await desk.view.incidents(open_only=True, limit=MOST)
+    asked = [
+        action
+        for incident in incidents
+        for action in await desk.view.actions_of(incident.id)
+        if action["state"] == ActionState.AWAITING_APPROVAL
+    ]
     if args.json:
-        print(lines.as_json({**counts, "open": incidents}))
+        print(lines.as_json({**counts, "asked": asked, "open": incidents}))
         return Exit.OK
-    for line in screen(counts, incidents, paint_for(sys.stdout)):
+    for line in screen(counts, asked, incidents, paint_for(sys.stdout)):
         print(line)
     return Exit.OK
 
 
-def screen(counts: dict[str, Any], incidents: tuple[Incident, ...], paint: Paint) -> list[str]:
+def screen(
+    counts: dict[str, Any], asked: list[dict[str, Any]], incidents: tuple[Incident, ...], paint: Paint
+) -> list[str]:
     """Return the status screen as lines."""
     waiting = [
         ["signals to match", str(counts["signals_waiting"])],
@@ -59,6 +68,10 @@ def screen(counts: dict[str, Any], incidents: tuple[Incident, ...], paint: Paint
         f"incidents: {_by_state(counts['incidents'])}",
         f"actions of the last 24 h: {_by_state(counts['actions'])}",
     ]
+    if asked:
+        rows = [[f"A{action['number']}", f"#{action['incident']}", safe(action["plan"]["summary"])] for action in asked]
+        out += ["", *table(rows, ["APPROVE?", "INCIDENT", "WHAT WOULD BE DONE"])]
+        out += [paint("say yes or no: remediator approve ACTION, remediator reject ACTION", "dim")]
     if incidents:
         rows = [_incident(incident) for incident in incidents]
         out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"])]
