@@ -19,8 +19,8 @@ from remediator.rulebook.faults import Fault, RulebookRejected
 from remediator.rulebook.ladder import rung_text
 from remediator.rulebook.load import Loaded, load
 
-HEAD = ["RULE", "SEV", "MODE", "MATCHES", "TARGET", "LADDER", "LIMITS", "PLACE"]
-WIDEST = 56
+HEAD = ["RULE", "MATCHES, TARGET", "LADDER, LIMITS"]
+WIDEST = 48
 """Characters of a matcher in the table; ``--json`` has all of it."""
 _SCOPES = ("per_target", "per_rule", "per_namespace", "per_cluster")
 
@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _as_text(loaded: Loaded, paint: Paint) -> list[str]:
     rules = loaded.rules.rules
-    head, rule, *rows = table([line for rule in rules for line in _rows(rule)], HEAD)
-    lines = [paint(head, "bold"), paint(rule, "dim"), *rows, ""]
+    head, rule, *rows = table([line for rule in rules for line in [*_rows(rule), [""] * len(HEAD)]], HEAD)
+    lines = [paint(head, "bold"), paint(rule, "dim"), *rows]
     lines += [f"{paint('warning', 'yellow')} {safe(str(warning))}" for warning in loaded.warnings]
     lines += [f"{paint('case', 'green')}    {case.place}: {safe(case.name)}: as expected" for case in loaded.cases]
     if loaded.warnings or loaded.cases:
@@ -58,16 +58,12 @@ def _as_text(loaded: Loaded, paint: Paint) -> list[str]:
 
 
 def _rows(rule: Rule) -> list[list[str]]:
-    """Return a rule as lines of the table: what is a list in the rule stands one below the other."""
+    """Return a rule as lines of the table: narrow enough for a terminal, so facts stand one below the other."""
+    place = f"{'|'.join(rule.target.namespaces)}/{rule.target.name or '*'}"
     cells = [
-        [rule.name],
-        [rule.severity.value],
-        [rule.mode.value],
-        [_cut(str(matcher)) for matcher in rule.match],
-        ["|".join(rule.target.kinds), f"{'|'.join(rule.target.namespaces)}/{rule.target.name or '*'}"],
-        [rung_text(rung) for rung in rule.ladder],
-        _limits(rule.limits),
-        [rule.place],
+        [rule.name, f"{rule.severity.value}, {rule.mode.value}", rule.place],
+        [*(_cut(str(matcher)) for matcher in rule.match), f"on {'|'.join(rule.target.kinds)}", f"   {place}"],
+        [*(rung_text(rung) for rung in rule.ladder), *_limits(rule.limits)],
     ]
     return [[safe(cell) for cell in row] for row in zip_longest(*cells, fillvalue="")]
 
