@@ -18,11 +18,11 @@ from pathlib import Path
 import aiohttp
 
 from remediator.cli import lines
-from remediator.cli.demo_daemon import DemoDaemon
+from remediator.cli.demo_daemon import LOG, DemoDaemon, troubles
 from remediator.cli.demo_world import DemoFailed, Monitoring, Watch, not_available, within
 from remediator.cli.endings import leaves
 from remediator.cli.exits import Exit
-from remediator.cli.paint import Paint, paint_for
+from remediator.cli.paint import Paint, paint_for, safe
 from remediator.model.entry import Entry, EntryKind
 from remediator.model.errors import RemediatorError
 from remediator.model.incident import IncidentState
@@ -37,6 +37,7 @@ BATCH = 500
 CRASH = "crash-until-restarted"
 STUBBORN = "crash-until-scaled:4"
 OPT_OUT = "remediator.io/opt-out"
+WRITES = {0: "nothing was written to the cluster", 1: "one write to the cluster, and it is in the ledger"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,9 @@ def _run_in(folder: Path) -> int:
         code = Exit.FAILED
         for error in leaves(group):
             print(paint(f"\nThe demo failed: {error}", "red", "bold"), file=sys.stderr)
+        for line in troubles(folder / LOG):
+            print(f"  {safe(line)}", file=sys.stderr)
+        print("remediator demo --keep DIR keeps the ledger and the daemon's whole log", file=sys.stderr)
     return code
 
 
@@ -152,7 +156,8 @@ class Demo:
         applied = sum(1 for entry in entries if entry.kind is EntryKind.ACTION_DISPATCHED)
         if not least <= writes <= most or writes != applied:
             raise DemoFailed(f"incident {number}: {writes} writes reached the cluster, {applied} are in the ledger")
-        self._say(self.paint(f"   as it must be: {writes} writes to the cluster, each of them in the ledger", "green"))
+        told = WRITES.get(writes, f"{writes} writes to the cluster, each of them in the ledger")
+        self._say(self.paint(f"   as it must be: {told}", "green"))
 
     async def _print_new(self, desk: Desk) -> None:
         query = LedgerQuery(after=self.printed, limit=BATCH) if self.printed else LedgerQuery(limit=BATCH)

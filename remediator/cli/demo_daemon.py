@@ -21,6 +21,9 @@ START_S = 60.0
 END_S = 30.0
 LOOK_S = 0.05
 TAIL_BYTES = 3000
+LOG = "daemon.log"
+TROUBLES = 5
+TROUBLED = frozenset({"warning", "error", "critical"})
 WORDS = ("-m", "remediator")
 
 
@@ -31,7 +34,7 @@ class DemoDaemon:
         """Choose the places; nothing is started."""
         self.folder = folder
         self.state_dir = folder / "state"
-        self.log = folder / "daemon.log"
+        self.log = folder / LOG
         self.token = secrets.token_urlsafe(24)
         self._process: asyncio.subprocess.Process | None = None
 
@@ -86,3 +89,19 @@ class DemoDaemon:
 
     def _tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-TAIL_BYTES:]
+
+
+def troubles(log: Path) -> list[str]:
+    """Return the last lines of a daemon's log that are warnings or worse: why a demo failed."""
+    if not log.exists():
+        return []
+    found = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in found if _level(line) in TROUBLED][-TROUBLES:]
+
+
+def _level(line: str) -> str:
+    """Return the level of a line of the log; what is no JSON was printed by a daemon that could not start."""
+    try:
+        return str(msgspec.json.decode(line)["level"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "critical"

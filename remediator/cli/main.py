@@ -13,7 +13,7 @@ from remediator.cli.exits import Exit
 # command: (module, what it is for)
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "run the daemon"),
-    "demo": ("demo", "see it work: a cluster in a box, three incidents, two minutes"),
+    "demo": ("demo", "see it work: a cluster in a box, three incidents, one minute"),
     "check": ("check", "check rule files and run their cases; needs no cluster"),
     "log": ("log", "read the remediation log"),
     "explain": ("explain", "why it did, or did not, act on an incident"),
@@ -29,7 +29,10 @@ printed; 3 not in the ledger; 130 interrupted.  `remediator COMMAND --help` tell
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(words[0] if words else "").parse_args(words)
+    if not words:
+        _parser().print_help(sys.stderr)
+        return Exit.FAULTY
+    args = _parser(words[0]).parse_args(words)
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
