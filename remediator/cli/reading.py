@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -49,7 +50,9 @@ def at_desk(args: argparse.Namespace, work: Callable[[Desk], Awaitable[int]]) ->
             print(f"remediator: {problem}", file=sys.stderr)
         return Exit.FAULTY
     except PortError as error:
-        print(f"remediator: {error}", file=sys.stderr)
+        print(f"remediator: the ledger cannot be used: {error}", file=sys.stderr)
+        if args.database_url or os.environ.get("REMEDIATOR_DATABASE_URL"):
+            print("look whether --database-url (REMEDIATOR_DATABASE_URL) is right and its server runs", file=sys.stderr)
         return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
