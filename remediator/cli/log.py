@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,7 @@ from remediator.wiring import Desk
 
 FOLLOW_S = 0.5
 BATCH = 1000
+LOOK_BACK = 200
 _SPAN = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -50,11 +52,16 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
     found = await desk.view.entries(query)
     if not args.json and (found or args.follow):
         print(paint(lines.HEAD, "bold"))
-    last = 0
+    first, last = (found[0].seq, found[-1].seq) if found else (1, 0)
+    # Numbers are given before the commit, so an entry may become visible after one with a higher number: the follower
+    # looks back a little, and prints what it has not printed.
+    printed: deque[int] = deque(maxlen=2 * LOOK_BACK)
     while True:
+        found = tuple(entry for entry in found if entry.seq not in printed)
         for entry in found:
             print(lines.as_json(entry) if args.json else lines.line(entry, paint))
-            last = entry.seq
+            printed.append(entry.seq)
+            last = max(last, entry.seq)
         sys.stdout.flush()
         if not args.follow:
             break
@@ -64,7 +71,8 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
             break
         if not found:
             await desk.clock.sleep(FOLLOW_S)
-        found = await desk.view.entries(LedgerQuery(after=last, incident=args.incident, limit=BATCH))
+        after = max(last - LOOK_BACK, first - 1)
+        found = await desk.view.entries(LedgerQuery(after=after, incident=args.incident, limit=BATCH))
     if not last and not args.json:
         print("the ledger has nothing of that; see remediator log --help", file=sys.stderr)
     return Exit.OK

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 
 from remediator.adapters.ledger.pool import open_pools
@@ -140,9 +141,22 @@ def test_follow_shows_what_comes(story: str) -> None:
         assert LINE.match(reader.stdout.readline())
         asyncio.run(_append(story, "this has just happened"))
         assert "this has just happened" in reader.stdout.readline()
+        asyncio.run(_commit(story, 2, "its number is higher"))
+        assert "its number is higher" in reader.stdout.readline()
+        asyncio.run(_commit(story, -1, "its number is lower"))
+        assert "its number is lower" in reader.stdout.readline()
         reader.send_signal(signal.SIGINT)
         rest, complaint = reader.communicate(timeout=30)
         assert (reader.returncode, rest, complaint) == (130, "", "")
+
+
+async def _commit(dsn: str, beyond: int, summary: str) -> None:
+    """Make an entry visible whose number is so far beyond the last: negative, as after a long transaction."""
+    owner = await asyncpg.connect(dsn)
+    put = """INSERT INTO remediator.ledger (seq, kind, summary) OVERRIDING SYSTEM VALUE
+             SELECT max(seq) + $1, 'daemon.started', $2 FROM remediator.ledger"""
+    await owner.execute(put, beyond, summary)
+    await owner.close()
 
 
 async def _append(dsn: str, summary: str) -> None:
