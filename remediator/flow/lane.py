@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from remediator.flow.bells import Bells, Stage
-from remediator.model.errors import PortError
+from remediator.model.errors import InvariantBroken, PortError
 from remediator.ports.clock import Clock
 from remediator.ports.observer import Observer, StageEvent
 
@@ -24,8 +24,8 @@ class Lane:
     never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch (``full``) more waits
     already, and there is no rest. A single alert never waits for any of that.
 
-    A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on; anything
-    else is a bug and goes up to the supervisor.
+    A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on. Anything else
+    is a bug and goes up to the supervisor, and so does a PortError that says of itself that it is one (reason ``bug``).
     """
 
     stage: Stage
@@ -68,6 +68,8 @@ class Lane:
         try:
             done = await self.step()
         except PortError as error:
+            if error.reason == "bug":
+                raise InvariantBroken(f"the lane {self.stage} cannot work: {error}") from error
             self.troubles += 1
             fields = {"lane": self.stage.value, "error": str(error), "in_a_row": self.troubles}
             self.observer.tell(StageEvent(stage=self.stage.value, outcome="trouble", fields=fields))

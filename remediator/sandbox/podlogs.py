@@ -122,13 +122,15 @@ def _check_started(pod: Json, container: str, *, previous: bool) -> None:
     ]
     status = next((item for item in statuses if item["name"] == container), None)
     name = pod["metadata"]["name"]
-    if previous and not ((status or {}).get("lastState") or {}).get("terminated"):
+    ended = ((status or {}).get("lastState") or {}).get("terminated")
+    if previous and not ended:
         raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
     if status is None:
         if not pod["spec"].get("nodeName"):
             raise ApiError(400, f"pod {name} does not have a host assigned", "BadRequest")
         raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
     waiting = (status.get("state") or {}).get("waiting")
-    if waiting and not status.get("restartCount") and not previous:
+    # A container that waits to be started again still shows the log of its run that has ended, as a kubelet does.
+    if waiting and not ended and not previous:
         reason = "trying and failing to pull image" if waiting.get("reason") in _PULLING else waiting.get("reason")
         raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')

@@ -12,7 +12,7 @@ from remediator.flow.bells import Bells, Stage
 from remediator.flow.lane import GATHER_FROM, GATHER_MOST_S, Lane
 from remediator.flow.pipeline import Pipeline
 from remediator.flow.supervisor import Background, Supervisor
-from remediator.model.errors import LedgerError
+from remediator.model.errors import InvariantBroken, LedgerError
 from remediator.sandbox.clock import VirtualClock
 from tests.flow.rig import Ear
 
@@ -238,3 +238,15 @@ async def test_few_alerts_and_full_batches_are_not_made_to_wait(done: int, rests
         await clock.advance(0.06)
         assert len(begun) > 1
         working.stop()
+
+
+async def test_a_database_that_calls_our_statement_wrong_is_no_outage() -> None:
+    """Waiting cures no bug: a lane that would wait for ever looks alive and does nothing."""
+    ear = Ear()
+
+    async def step() -> int:
+        raise LedgerError("bug", "the server expects 1 argument for this query, 2 were passed")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await supervisor(lane(step, ear), ear=ear).run()
+    assert raised.group_contains(InvariantBroken)

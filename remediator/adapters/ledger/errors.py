@@ -105,6 +105,9 @@ def translate(error: Exception) -> LedgerError:
     if isinstance(error, ValueError):
         # asyncpg refuses a value before it is sent; its words quote the value.
         return ledger_error(LedgerReason.DATA, "a value does not fit its parameter")
+    if "argument" in str(error) and "query" in str(error):
+        # asyncpg's word for a statement and its parameters that do not fit: no outage, and waiting cures nothing.
+        return ledger_error(LedgerReason.BUG, _cut(str(error)))
     return ledger_error(LedgerReason.UNAVAILABLE, f"the connection cannot be used ({_cut(str(error))})")
 
 

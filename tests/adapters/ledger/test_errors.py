@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from remediator.adapters.ledger.errors import LedgerReason, ledger_error, translate, translated
+from remediator.adapters.ledger.pool import LedgerPool, transaction
 from remediator.model.errors import LedgerError
 
 
@@ -95,3 +96,11 @@ def test_every_reason_knows_whether_to_retry(reason: LedgerReason) -> None:
     """Whether to retry follows from the reason alone."""
     final = {LedgerReason.CONFLICT, LedgerReason.DATA, LedgerReason.PERMISSION, LedgerReason.BUG}
     assert ledger_error(reason, "x").retryable is (reason not in final)
+
+
+async def test_parameters_that_do_not_fit_their_statement_are_a_bug(pool: LedgerPool) -> None:
+    """Asyncpg raises the same class for a closed connection; only that one is an outage."""
+    with pytest.raises(LedgerError) as raised:
+        async with transaction(pool) as connection:
+            await connection.fetch("SELECT 1", 2)
+    assert (raised.value.reason, raised.value.retryable) == ("bug", False)
