@@ -19,7 +19,7 @@ import msgspec
 from remediator import __version__, logs
 from remediator.actions.catalogue import ACTIONS
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.kubernetes.access import ClusterAccess, find_access
+from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
 from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
@@ -148,6 +148,7 @@ class Daemon:
         self.dsn = ""
         self.server: WebServer | None = None
         self.web: Prepared | None = None
+        self.access: ClusterAccess | None = None
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -159,7 +160,7 @@ class Daemon:
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
         cluster = LateCluster(
-            access=self._access(),
+            access=self.access,
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
             clock=self.clock,
             tell=lambda outcome, detail: self._tell("cluster", outcome, detail=detail),
@@ -215,13 +216,17 @@ class Daemon:
     def _read_files(self) -> None:
         """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
         problems: list[str] = []
-        for read in (self._read_rules, self._read_web):
+        for read in (self._read_rules, self._read_web, self._find_cluster):
             try:
                 read()
             except ConfigError as error:
                 problems += error.problems
         if problems:
             raise ConfigError(*problems)
+
+    def _find_cluster(self) -> None:
+        settings = self.settings
+        self.access = chosen_access(settings.kubeconfig, settings.context or "", os.environ, Path.home())
 
     def _read_rules(self) -> None:
         self.rulebook = LiveRulebook((self.settings.rules,), self.observer, told=self._rules_changed)
@@ -316,15 +321,6 @@ class Daemon:
                 continue
             self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
             self.observer.connections(self.server.connections if self.server else 0)
-
-    def _access(self) -> ClusterAccess | None:
-        settings = self.settings
-        if settings.kubeconfig is not None:
-            return ClusterAccess(kubeconfig=str(settings.kubeconfig), context=settings.context or "")
-        try:
-            return find_access(os.environ, Path.home())
-        except ConfigError:
-            return None
 
     def _notifier(self, http: aiohttp.ClientSession) -> Notifier:
         settings = self.settings

@@ -7,9 +7,16 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, open_pools
 from tests.database_server import BLANK, DatabaseServer
+
+# The same examples in every run, so that a red build is the change's; and no clock: machines are shared and slow.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 _numbers = itertools.count(1)
 

@@ -147,7 +147,7 @@ async def test_faults_of_files_are_told_at_once(attempt: Attempt, tmp_path: Path
         tls_key=str(tmp_path / "no-key"),
         kubeconfig=str(tmp_path / "no-kubeconfig"),
     )
-    for name in ("no-rules", "no-token", "no-cert"):
+    for name in ("no-rules", "no-token", "no-cert", "no-kubeconfig"):
         assert str(tmp_path / name) in complaint
     assert len(complaint.splitlines()) >= 4
 

@@ -48,6 +48,23 @@ def find_access(environ: Mapping[str, str], home: Path) -> ClusterAccess:
     raise ConfigError(f"no cluster: set KUBECONFIG or a cluster URL, or put a kubeconfig at {default}")
 
 
+def chosen_access(
+    kubeconfig: Path | None, context: str, environ: Mapping[str, str], home: Path
+) -> ClusterAccess | None:
+    """Return the way in that an operator named, else the one that is there, else None.
+
+    Raises ConfigError for a kubeconfig that was named and is not there.
+    """
+    if kubeconfig is not None:
+        if not kubeconfig.is_file():
+            raise ConfigError(f"--kubeconfig {kubeconfig}: there is no such file")
+        return ClusterAccess(kubeconfig=str(kubeconfig), context=context)
+    try:
+        return find_access(environ, home)
+    except ConfigError:
+        return None
+
+
 class Credentials:
     """The library's configuration, and how to load it again."""
 

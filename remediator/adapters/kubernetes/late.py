@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from remediator.ports.cluster import EvidenceBundle, LiveObject, Resolution, WriteMark, WriteResult
 
 RETRY_S = 5.0
+LONGEST_RETRY_S = 60.0
 FIRST_S = 10.0
 
 
@@ -64,9 +65,11 @@ class LateCluster:
         """Connect, try again where that fails, and hold the connection until cancelled."""
         if self.access is None:
             self.why_not = "no cluster is configured: set KUBECONFIG or --kubeconfig"
+            self.tell("failed", self.why_not)
             self._tried.set()
             await asyncio.Event().wait()
             return
+        wait = RETRY_S
         while self._connected is None:
             try:
                 self._connected = await _connect(self.access, self.limits, self.clock)
@@ -74,7 +77,8 @@ class LateCluster:
                 self.why_not = f"the cluster cannot be used: {error}"
                 self.tell("failed", self.why_not)
                 self._tried.set()
-                await self.clock.sleep(RETRY_S)
+                await self.clock.sleep(wait)
+                wait = min(wait * 2, LONGEST_RETRY_S)
         self._tried.set()
         self.tell("connected", "")
         try:
