@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from remediator.core.regex import finder
+
 MASK = "***"
 
 # Each pattern keeps its first group and drops what follows. They are linear: no repeat contains another one.
@@ -57,15 +59,13 @@ _MARKS = (
     *("basic", "private key"),
 )
 _PREFIXES = ("eyJ", "AKIA", "ASIA", "ghp_", "gho_", "ghs_", "xox", "glpat-")
-_MARKS_IN_BYTES = tuple(mark.encode() for mark in _MARKS)
 # An escape could spell any of them.
-_PREFIXES_IN_BYTES = (*(prefix.encode() for prefix in _PREFIXES), b"\\u00")
+_holds_a_mark = finder(_MARKS, (*_PREFIXES, "\\u00"))
 
 
 def may_hold_secrets(body: bytes) -> bool:
     """Tell, in little time, whether a JSON text can hold anything that ``hide_secrets`` would take out."""
-    lower = body.lower()
-    return any(mark in lower for mark in _MARKS_IN_BYTES) or any(prefix in body for prefix in _PREFIXES_IN_BYTES)
+    return _holds_a_mark(body)
 
 
 def without_secrets(text: str) -> str:
