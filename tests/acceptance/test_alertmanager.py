@@ -91,6 +91,7 @@ async def test_two_alertmanagers_sending_the_same(scene: Scene) -> None:
 async def test_resolved_before_anything_was_done(scene: Scene) -> None:
     """The alert is over before the cluster can be reached: nothing is written, the refusal and the end are recorded."""
     kubeconfig = scene.folder / "later"
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\n", encoding="utf-8")
     daemon = scene.daemon("--kubeconfig", str(kubeconfig), *ROOMY)
     await daemon.start()
     async with Alertmanager.running(scene.folder / "am", scene.http, [daemon.url]) as alertmanager:

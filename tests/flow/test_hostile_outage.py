@@ -24,7 +24,7 @@ async def until(ear: Ear, stage: str, outcome: str) -> None:
 
 @pytest.mark.parametrize("stage", ["verify", "close", "notify"])
 async def test_a_stage_that_looks_at_many_survives_a_database_that_fails_meanwhile(database: str, stage: str) -> None:
-    """The looks of one step run beside each other; that one of them meets a dead database is trouble, not a bug."""
+    """The looks of one step run beside each other; that the database refuses one of them is trouble, not a bug."""
     async with rig(database) as r:
         r.put(deployment())
         await r.deliver(alert(), alert("ghost"))
@@ -37,12 +37,12 @@ async def test_a_stage_that_looks_at_many_survives_a_database_that_fails_meanwhi
             "UPDATE remediator.incidents SET check_at = now(), severity = 'P1', opened_at = '2020-01-01'"
         )
         await r.sql.execute("UPDATE remediator.outbox SET state = 'waiting', not_before = now()")
-        await r.sql.execute("ALTER TABLE remediator.ledger RENAME TO elsewhere")
+        await r.sql.execute("REVOKE INSERT ON remediator.ledger FROM remediator_app")
         lane = next(one for one in r.line.lanes if one.stage == stage)
         async with asyncio.TaskGroup() as group:
             group.create_task(lane.run())
             await until(r.ear, stage, "trouble")
-            await r.sql.execute("ALTER TABLE remediator.elsewhere RENAME TO ledger")
+            await r.sql.execute("GRANT INSERT ON remediator.ledger TO remediator_app")
             lane.stop()
         assert "trouble" in r.ear.outcomes(stage)
 

@@ -23,18 +23,18 @@ def test_the_default_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     lines = out.splitlines()
     head = lines[0]
-    assert head.split() == ["RULE", "SEV", "MODE", "MATCHES", "TARGET", "LADDER", "LIMITS", "PLACE"]
-    row = next(line for line in lines if line.startswith("service-unavailable "))
-    for name, value in (
-        ("SEV", "P1"),
-        ("MODE", "enforce"),
-        ("MATCHES", 'alertname=~"ServiceUnavailable|'),
-        ("TARGET", "Deployment "),
-        ("LADDER", "investigate "),
-        ("LIMITS", "cooldown 10m "),
-        ("PLACE", "rules/common-incidents.yaml:"),
+    assert head.split() == ["RULE", "MATCHES,", "TARGET", "LADDER,", "LIMITS"]
+    first = next(number for number, line in enumerate(lines) if line.startswith("service-unavailable "))
+    row = lines[first : first + 6]
+    for name, values in (
+        ("RULE", ("service-unavailable ", "P1, enforce ", "rules/common-incidents.yaml:")),
+        ("MATCHES,", ('alertname=~"ServiceUnavailable|', 'namespace=~"backstage|dev-portal"', "on Deployment")),
+        ("LADDER,", ("investigate", "restart {allow_single: true}", "scale {to: 3}", "cooldown 10m")),
     ):
-        assert row[head.index(name) :].startswith(value)
+        column = [line[head.index(name) :] for line in row]
+        for value in values:
+            assert any(cell.startswith(value) for cell in column), value
+    assert max(map(len, lines)) <= 120
     assert lines[-1].startswith("15 rules, 0 warnings, 29 cases; digest ")
     assert sum(line.endswith(": as expected") for line in lines) == 29
     assert "\x1b" not in out
