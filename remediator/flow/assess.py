@@ -8,8 +8,8 @@ from typing import Self
 
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
+from remediator.flow.reading import facts_within
 from remediator.model.case import Assessed
-from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
 from remediator.ports.observer import StageEvent
@@ -61,18 +61,17 @@ class Assess:
 
     async def _facts(self, candidate: Candidate) -> Facts:
         rule = self.parts.rulebook.named(candidate.rule)
-        now = self.parts.clock.now()
         if rule is None:
-            return Facts(read_at=now, problem="rule_gone", detail=f"rule {candidate.rule} is no longer in force")
+            detail = f"rule {candidate.rule} is no longer in force"
+            return Facts(read_at=self.parts.clock.now(), problem="rule_gone", detail=detail)
         began = self.parts.clock.monotonic()
-        try:
-            async with asyncio.timeout(self.parts.bounds.facts_deadline_s):
-                _, facts = await self.parts.cluster.reader.resolve_and_read(candidate.labels, rule.target)
-        except ClusterError as error:
-            facts = Facts(read_at=now, problem="cluster_unreachable", detail=str(error), retryable=error.retryable)
-        except TimeoutError:
-            detail = f"the API server did not answer within {self.parts.bounds.facts_deadline_s:g} s"
-            facts = Facts(read_at=now, problem="cluster_unreachable", detail=detail, retryable=True)
+        reader, target = self.parts.cluster.reader, rule.target
+
+        async def read() -> Facts:
+            _, found = await reader.resolve_and_read(candidate.labels, target)
+            return found
+
+        facts = await facts_within(self.parts, read)
         outcome = facts.problem or "read"
         seconds = self.parts.clock.monotonic() - began
         self.parts.observer.tell(StageEvent(stage="assess", outcome=outcome, seconds=seconds))

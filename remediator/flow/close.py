@@ -12,7 +12,7 @@ from remediator.core.severity import escalate_after, respond_within
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
-from remediator.flow.verify import read_facts
+from remediator.flow.reading import read_facts
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.facts import Facts
 from remediator.model.incident import Incident, IncidentState

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from remediator.core.judge import Judgement, Question, judge
@@ -10,13 +9,11 @@ from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
+from remediator.flow.reading import read_facts
 from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, Verdict
 from remediator.model.entry import EntryKind
-from remediator.model.errors import ClusterError
-from remediator.model.facts import Facts
 from remediator.model.rule import Recovery
-from remediator.model.target import Target
 from remediator.ports.actions import Conclusion, Due, Recovered, Successor
 from remediator.ports.observer import StageEvent
 
@@ -88,17 +85,3 @@ class Verify:
             return Recovered(message=f"{item.action.plan.summary}: {message}")
         rule = self.parts.rulebook.named(item.action.rule)
         return successors.after(rule, item.action, successors.Ending(state=state, note=message, tries=item.tries))
-
-
-async def read_facts(parts: Parts, target: Target) -> Facts:
-    """Read a target's facts; a cluster that does not answer is a problem in the facts, never a guess."""
-    try:
-        async with asyncio.timeout(parts.bounds.facts_deadline_s):
-            return await parts.cluster.reader.facts(target)
-    except ClusterError as error:
-        return Facts(
-            read_at=parts.clock.now(), problem="cluster_unreachable", detail=str(error), retryable=error.retryable
-        )
-    except TimeoutError:
-        detail = f"the API server did not answer within {parts.bounds.facts_deadline_s:g} s"
-        return Facts(read_at=parts.clock.now(), problem="cluster_unreachable", detail=detail, retryable=True)

@@ -50,14 +50,6 @@ class ClusterError(PortError):
     """The Kubernetes API did not answer a read; writes are classified into values instead."""
 
 
-class AlertmanagerError(PortError):
-    """Alertmanager's API did not answer."""
-
-
-class MetricsError(PortError):
-    """Prometheus did not answer, or answered something that proves nothing."""
-
-
 class NotifyError(PortError):
     """A notification could not be delivered."""
 

@@ -11,7 +11,7 @@ from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission
 from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
-from remediator.adapters.ledger.writs import Written, write
+from remediator.adapters.ledger.writs import Written, orphan_key, write
 from remediator.model.action import PastAction
 from remediator.model.case import AdmissionBatch, Assessed, Scope, Window
 from remediator.model.decision import Hold
@@ -107,11 +107,6 @@ def _with_incident(item: Assessed, incidents: dict[int, Incident], unresolved: d
         # The core finds the incidents of targets; what has no target is known by its alert alone.
         own = unresolved.get(orphan_key(item.candidate)) if item.facts.workload is None else None
     return structs.replace(item, incident=own) if own is not None else item
-
-
-def orphan_key(candidate: Candidate) -> str:
-    """Return the incident key of an alert whose target cannot be found."""
-    return f"alert/{candidate.source}/{candidate.fingerprint}"
 
 
 async def _windows(connection: Connection, scopes: Sequence[Scope], *, batch_time: object) -> dict[Scope, Window]:

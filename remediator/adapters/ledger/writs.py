@@ -93,11 +93,16 @@ def _candidate(place: _Place) -> Candidate:
     return place.writ.ruling.assessed.candidate
 
 
+def orphan_key(candidate: Candidate) -> str:
+    """Return the incident key of an alert whose target cannot be found."""
+    return f"alert/{candidate.source}/{candidate.fingerprint}"
+
+
 def _key(writ: Writ) -> str:
     assessed = writ.ruling.assessed
     if assessed.facts.workload is not None:
         return assessed.facts.workload.target.key
-    return f"alert/{assessed.candidate.source}/{assessed.candidate.fingerprint}"
+    return orphan_key(assessed.candidate)
 
 
 def _incident(place: _Place) -> dict[str, Any]:
