@@ -71,8 +71,13 @@ def next_move(
         case ActionState.REFUSED | ActionState.EXPIRED:
             passing = state is ActionState.EXPIRED or reason in PASSING
             return _again(action, state, note, tries=tries) if passing else _refused(action, note)
-        case ActionState.UNCHANGED | ActionState.WORSE | ActionState.UNKNOWN:
+        case ActionState.UNCHANGED | ActionState.WORSE:
             return _after_failure(rule, action, note)
+        case ActionState.UNKNOWN:
+            # Unknown never acts: what was not seen may be well, and the next rung would be a guess (docs/adr/0006).
+            return Escalate(
+                _said(f"{action.plan.summary}: nobody knows whether it helped, nothing more is tried", note)
+            )
         case _:
             raise InvariantBroken(f"action {action.number} is {state}, it has not ended")
 

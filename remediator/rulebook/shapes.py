@@ -159,7 +159,8 @@ class RecoverShape(Shape, title="Recovery"):
         _RECOVERY.for_s, "How long the alert must be silent and the workload healthy.", alias="for"
     )
     within: Duration = _written(
-        _RECOVERY.within_s, "How long after the action that may take; then the next rung follows."
+        _RECOVERY.within_s,
+        "How long after the action that may take; then the next rung follows, or people if it could not be seen.",
     )
 
 

@@ -17,7 +17,7 @@ from remediator.model.rule import Severity
 from remediator.model.target import Kind
 from tests.core.given import BACKSTAGE, action, look_plan, restart_plan, rule
 
-FAILED = [ActionState.UNCHANGED, ActionState.WORSE, ActionState.UNKNOWN]
+FAILED = [ActionState.UNCHANGED, ActionState.WORSE]
 
 
 @pytest.mark.parametrize("state", [ActionState.RECOVERED, ActionState.OBSERVED, ActionState.REJECTED])
@@ -62,6 +62,16 @@ def test_data_is_not_risked_twice(state: ActionState) -> None:
     database = rule(target=structs.replace(rule().target, stateful=True))
     assert isinstance(next_move(database, action(), state, ""), Escalate)
     assert next_move(database, action(look_plan(), rung=0), ActionState.DONE, "") == NextRung(1)
+
+
+@pytest.mark.parametrize("rung", [0, 1, 2, 50])
+@pytest.mark.parametrize("kind", [Kind.DEPLOYMENT, Kind.STATEFULSET])
+def test_unknown_never_acts(rung: int, kind: Kind) -> None:
+    """Whether it helped could not be seen: people are called, whatever the ladder still has."""
+    target = structs.replace(BACKSTAGE, kind=kind)
+    for known in (rule(), None):
+        move = next_move(known, action(restart_plan(target), rung=rung), ActionState.UNKNOWN, "no answer")
+        assert move == Escalate(f"restart {target}: nobody knows whether it helped, nothing more is tried: no answer")
 
 
 @pytest.mark.parametrize("state", [ActionState.DONE, *FAILED])

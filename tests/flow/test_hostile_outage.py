@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
+from msgspec import structs
 
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.lane import Lane
 from remediator.model.errors import InvariantBroken, LedgerError
+from remediator.model.rule import Rung
 from remediator.model.signal import Status
+from remediator.sandbox.api import Proceed
+from remediator.sandbox.calls import Call
 from remediator.sandbox.clock import VirtualClock
 from tests.flow.rig import Ear, a_rule, alert, deployment, rig
 from tests.flow.test_flow import step
@@ -120,3 +125,27 @@ async def test_evidence_that_cannot_be_stored_does_not_stop_the_remedy(database:
         await r.settle()
         assert len(r.writes()) == 1
         assert "missing" in r.ear.outcomes("evidence")
+
+
+async def test_an_action_that_nobody_could_look_at_ends_with_people(database: str) -> None:
+    """The API server is away until the deadline: unknown never acts, so the next rung is not begun when it is back."""
+    ladder = (Rung(action="restart", parameters={}), Rung(action="scale", parameters={"to": 5}))
+    recover = structs.replace(a_rule().recover, within_s=0)
+
+    async def away(call: Call, proceed: Proceed) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    async with rig(database, a_rule(ladder=ladder, recover=recover)) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit", "execute")
+        assert await r.states() == ["verifying"]
+        r.sandbox.middlewares.append(away)
+        await r.sql.execute("UPDATE remediator.actions SET check_at = now()")
+        await step(r, "verify", "notify")
+        r.sandbox.middlewares.remove(away)
+        await r.settle()
+        await r.hasten()
+        assert (await r.states(), len(r.writes())) == (["unknown"], 1)
+        (message,) = r.people.heard
+        assert "nobody knows whether it helped" in message["message"]
