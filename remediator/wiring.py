@@ -27,9 +27,9 @@ from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.connect import reachable, without_password
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
-from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
+from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.housekeeping import Housekeeping
-from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
+from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.migrate import migrate
@@ -45,7 +45,6 @@ from remediator.flow.receive import Receive
 from remediator.flow.supervisor import Background, Supervisor
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
-from remediator.model.signal import Delivery
 from remediator.ports.clock import Clock
 from remediator.ports.health import HealthStatus
 from remediator.ports.ledger import Approvals, LedgerReader
@@ -155,7 +154,7 @@ class Daemon:
         settings = self.settings
         self._read_files()
         background = [*await self._database(stack)]
-        deliveries = GroupCommit(self.pools.intake, write_deliveries, size=_size, limits=GroupLimits(writers=2))
+        deliveries = deliveries_together(self.pools.intake)
         moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
@@ -373,11 +372,6 @@ class Daemon:
 
     def _tell(self, stage: str, outcome: str, **fields: object) -> None:
         self.observer.tell(StageEvent(stage=stage, outcome=outcome, fields=dict(fields)))
-
-
-def _size(delivery: Delivery) -> int:
-    """Return about how many bytes a delivery takes."""
-    return 256 + 1024 * (len(delivery.signals) + len(delivery.quarantined))
 
 
 def _web_options(settings: Settings) -> WebOptions:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from remediator.adapters.ledger.group_commit import GroupCommit
-from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
+from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.pool import open_pools
 from remediator.model.errors import LedgerError
 from remediator.model.signal import Delivery, Quarantined, Receipt, Signal, Status
@@ -33,7 +32,7 @@ async def in_memory() -> AsyncIterator[Inbox]:
 async def in_postgres(database: str) -> AsyncIterator[Inbox]:
     """The real one, with its group commit running."""
     async with open_pools(database) as pools, asyncio.TaskGroup() as tasks:
-        commits = GroupCommit(pools.intake, write_deliveries, size=lambda _: 1000)
+        commits = deliveries_together(pools.intake)
         tasks.create_task(commits.run())
         yield LedgerInbox(pools.intake, commits, limit=LIMIT)
         commits.close()

@@ -24,7 +24,7 @@ from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.group_commit import GroupCommit
-from remediator.adapters.ledger.inbox import LedgerInbox, write_deliveries
+from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import open_pools
@@ -284,7 +284,7 @@ async def rig(
         client = await KubeClient.connect(ClusterAccess(url=url, token_file=token))
         stack.push_async_callback(client.close)
         pools = await stack.enter_async_context(open_pools(dsn))
-        deliveries = GroupCommit(pools.intake, write_deliveries, size=lambda _: 1000)
+        deliveries = deliveries_together(pools.intake)
         moves = GroupCommit(pools.stages, write_moves, size=lambda _: 1000)
         clock = SystemClock()
         parts = Parts(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from remediator.adapters.ledger.errors import LedgerReason, ledger_error
+from remediator.adapters.ledger.errors import LedgerReason, ledger_error, translated
 from remediator.adapters.ledger.pool import Connection, LedgerPool, borrowed, is_lost, transaction_on
 from remediator.model.errors import InvariantBroken, LedgerError
 
@@ -54,16 +54,20 @@ class GroupCommit(Generic[T, R]):
         *,
         size: Callable[[T], int],
         limits: GroupLimits | None = None,
+        is_one_statement: Callable[[Sequence[T]], bool] = lambda _: False,
     ) -> None:
         """``write`` stores items in a transaction on ``pool`` and returns one result for each, in their order.
 
         ``write`` may be called again with a part of the same items after the transaction was rolled back. ``size``
-        tells about how many bytes an item takes in memory.
+        tells about how many bytes an item takes in memory. Where ``is_one_statement`` says that ``write`` sends only
+        one for these items, and the server is spoken with directly, that statement is the transaction: two round trips
+        are saved.
         """
         self._pool = pool
         self._write = write
         self._size = size
         self._limits = limits or GroupLimits()
+        self._is_one_statement = is_one_statement
         self._waiting: deque[_Waiting[T, R]] = deque()
         # All callers have the same patience, so deadlines pass in the order of arrival and one timer is enough.
         self._unanswered: deque[_Waiting[T, R]] = deque()
@@ -197,10 +201,15 @@ class GroupCommit(Generic[T, R]):
             self._unanswered.popleft()
 
     async def _commit(self, connection: Connection, items: Sequence[T]) -> Sequence[R]:
+        if self._pool.direct and self._is_one_statement(items):
+            with translated():
+                return self._checked(await self._write(connection, items), items)
         async with transaction_on(self._pool, connection):
-            results = await self._write(connection, items)
-            if len(results) != len(items):
-                raise InvariantBroken(f"{len(results)} results for {len(items)} items")
+            return self._checked(await self._write(connection, items), items)
+
+    def _checked(self, results: Sequence[R], items: Sequence[T]) -> Sequence[R]:
+        if len(results) != len(items):
+            raise InvariantBroken(f"{len(results)} results for {len(items)} items")
         return results
 
 

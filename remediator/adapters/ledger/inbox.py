@@ -10,7 +10,7 @@ import asyncpg
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.errors import LedgerReason, ledger_error
-from remediator.adapters.ledger.group_commit import GroupCommit
+from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.entry import EntryKind, NewEntry
@@ -54,21 +54,43 @@ class LedgerInbox:
             self.waiting, self.oldest_s = row["waiting"], row["oldest_s"]
 
 
+def deliveries_together(pool: LedgerPool, *, writers: int = 2) -> Deliveries:
+    """Return the group commit of deliveries on ``pool``; somebody has to run it."""
+    return GroupCommit(
+        pool,
+        write_deliveries,
+        size=_size,
+        limits=GroupLimits(writers=writers),
+        is_one_statement=_is_one_statement,
+    )
+
+
+def _size(delivery: Delivery) -> int:
+    """Return about how many bytes a delivery takes."""
+    return 256 + 1024 * (len(delivery.signals) + len(delivery.quarantined))
+
+
+def _is_one_statement(deliveries: Sequence[Delivery]) -> bool:
+    """Whether ``write_deliveries`` sends no more than one statement: nothing is put aside or told in the ledger."""
+    return not any(delivery.quarantined or delivery.truncated for delivery in deliveries)
+
+
 async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> list[Receipt]:
     """Store many deliveries at once. A fact that two of them bring counts as new for the first."""
     facts: dict[Fact, Signal] = {}
     owners: dict[Fact, int] = {}
     for place, delivery in enumerate(deliveries):
         for signal in delivery.signals:
-            fact = (signal.source, signal.fingerprint, signal.status.value, signal.starts_at)
-            facts.setdefault(fact, signal)
-            owners.setdefault(fact, place)
+            fact: Fact = (signal.source, signal.fingerprint, signal.status, signal.starts_at)
+            if fact not in facts:
+                facts[fact] = signal
+                owners[fact] = place
     new = [0] * len(deliveries)
     if facts:
         # In one order everywhere: two replicas that store the same alerts would otherwise deadlock.
         ordered = [facts[fact] for fact in sorted(facts)]
-        for fact in _new(await _put(connection, ordered), facts):
-            new[owners[fact]] += 1
+        for new_fact in _new(await _put(connection, ordered), facts):
+            new[owners[new_fact]] += 1
     await _put_aside(connection, deliveries)
     return [
         Receipt(new=count, known=len(delivery.signals) - count, quarantined=len(delivery.quarantined))
@@ -84,20 +106,8 @@ def _new(told: asyncpg.Record, facts: dict[Fact, Signal]) -> Iterable[Fact]:
 
 
 async def _put(connection: Connection, signals: list[Signal]) -> asyncpg.Record:
-    (told,) = await connection.fetch(
-        QUERIES["put_signals"],
-        [signal.source for signal in signals],
-        [signal.fingerprint for signal in signals],
-        [signal.status.value for signal in signals],
-        [signal.starts_at for signal in signals],
-        [signal.ends_at for signal in signals],
-        [rows.as_json(signal.labels) for signal in signals],
-        [rows.as_json(signal.annotations) for signal in signals],
-        [signal.generator_url for signal in signals],
-        [signal.group_key for signal in signals],
-        [signal.receiver for signal in signals],
-        len(signals),
-    )
+    # One JSON text costs a third of what ten arrays do, and the server as much as before.
+    (told,) = await connection.fetch(QUERIES["put_signals"], rows.as_json(signals), len(signals))
     return told
 
 

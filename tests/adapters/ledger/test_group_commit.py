@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
-from remediator.adapters.ledger.pool import Connection, LedgerPool
+from remediator.adapters.ledger.pool import Connection, LedgerPool, LedgerPools, Purpose, one_pool
 from remediator.model.errors import InvariantBroken, LedgerError
 
 Numbers = GroupCommit[str, int]
@@ -257,6 +258,30 @@ async def test_bug_in_the_writer_ends_it_loudly(pool: LedgerPool) -> None:
             await commits.run()
     assert raised.group_contains(InvariantBroken, match="0 results for 1 items")
     assert waiting.result() == "closing"
+
+
+@pytest.mark.parametrize(("direct", "single"), [(True, True), (True, False), (False, True), (False, False)])
+async def test_one_statement_needs_no_transaction_around_it(
+    database: str, pools: LedgerPools, stored: asyncpg.Connection[asyncpg.Record], direct: bool, single: bool
+) -> None:
+    """Only where nothing else is sent and no pooler stands between: elsewhere the block holds settings and atomicity."""
+    seen: list[bool] = []
+    table = Table()
+
+    async def write(connection: Connection, items: Sequence[str]) -> list[int]:
+        seen.append(connection.is_in_transaction())
+        return await table.write(connection, items)
+
+    async with one_pool(database, replace(pools.server, direct=direct), Purpose.INTAKE) as pool:
+        commits: Numbers = GroupCommit(pool, write, size=len, is_one_statement=lambda items: single and len(items) == 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(commits.run())
+            assert await outcome(commits, "1") == 1
+            assert await outcome(commits, "no number") == "data"
+            assert await outcomes(commits, ["2", "3"]) == [2, 3]
+            commits.close()
+    assert seen == [not (direct and single), not (direct and single), True]
+    assert await count(stored) == 3
 
 
 async def test_load_with_poison_and_losses(pool: LedgerPool, stored: asyncpg.Connection[asyncpg.Record]) -> None:

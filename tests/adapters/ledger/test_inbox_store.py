@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
-from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
-from remediator.adapters.ledger.inbox import Deliveries, LedgerInbox, write_deliveries
+from remediator.adapters.ledger.inbox import Deliveries, LedgerInbox, deliveries_together
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools
 from remediator.model.errors import LedgerError
@@ -21,7 +21,7 @@ from tests.adapters.ledger.stand import BEGUN, Owner, accept, column, kinds, ove
 @pytest.fixture
 async def commits(pools: LedgerPools) -> AsyncIterator[Deliveries]:
     """The group commit of deliveries, running."""
-    made = GroupCommit(pools.intake, write_deliveries, size=lambda _: 1000, limits=GroupLimits(writers=2))
+    made = deliveries_together(pools.intake)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(made.run())
         yield made
@@ -101,14 +101,26 @@ async def test_odd_text_in_labels_survives(pool: LedgerPool, text: str, kept: st
 
 @pytest.mark.parametrize("field", ["generator_url", "group_key", "receiver"])
 @pytest.mark.parametrize("bad", ["\x00", "\ud800"])
+async def test_odd_text_of_the_sender_survives(pool: LedgerPool, owner: Owner, field: str, bad: str) -> None:
+    """What no text column can hold becomes the replacement character there too."""
+    await accept(pool, of(signal(1, **{field: f"a{bad}b"})))
+    (row,) = await owner.fetch("SELECT generator_url, group_key, receiver FROM remediator.signals")
+    assert row[field] == "a\ufffdb"
+
+
+# An unknown word fails the check of its column; 12,800 characters without order fit no entry of an index.
+LONG = "".join(sha256(bytes([n])).hexdigest() for n in range(200))
+
+
+@pytest.mark.parametrize("bad", [{"status": "odd"}, {"fingerprint": LONG}], ids=["word", "length"])
 async def test_one_delivery_that_the_database_refuses_stands_alone(
-    pools: LedgerPools, commits: Deliveries, field: str, bad: str
+    pools: LedgerPools, commits: Deliveries, bad: dict[str, str]
 ) -> None:
     """Those that share its commit are stored; the one is told that its data is at fault."""
     inbox = LedgerInbox(pools.intake, commits, limit=100)
     async with asyncio.TaskGroup() as tasks:
         good = [tasks.create_task(inbox.accept(of(signal(n)))) for n in range(5)]
-        refused = tasks.create_task(told(inbox, of(signal(99, **{field: f"a{bad}b"}))))
+        refused = tasks.create_task(told(inbox, of(signal(99, **bad))))
     assert [task.result().new for task in good] == [1] * 5
     assert (refused.result().reason, refused.result().retryable) == ("data", False)
     assert len(await read_back(pools.stages)) == 5
@@ -170,7 +182,7 @@ async def test_room_is_given_back(pools: LedgerPools, commits: Deliveries) -> No
     inbox = LedgerInbox(pools.intake, commits, limit=4)
     for _ in range(3):
         await inbox.accept(of(signal(1), signal(2)))
-        assert (await told(inbox, of(signal(9, receiver="\x00")))).reason == "data"
+        assert (await told(inbox, of(signal(9, status="odd")))).reason == "data"
     assert (await told(inbox, of(signal(3), signal(4), signal(5)))).reason == "full"
     assert len(await read_back(pools.stages)) == 2
     await inbox.measure()

@@ -1,15 +1,15 @@
 -- name: put_signals
--- One row for each distinct fact, and its place in the inbox. A repeat moves last_seen_at, at most once a minute, and
--- writes no row of its own. Tells how many were new, and which, if some were ($11 is how many were given).
+-- One row for each distinct fact of $1, and its place in the inbox. A repeat moves last_seen_at, at most once a minute,
+-- and writes no row of its own. Tells how many were new, and which, if some were ($2 is how many were given).
 WITH put AS (
     INSERT INTO remediator.signals AS known
         (source, fingerprint, status, starts_at, ends_at, labels, annotations, generator_url, group_key, receiver)
     SELECT given.source, given.fingerprint, given.status, given.starts_at, given.ends_at,
-           given.labels::jsonb, given.annotations::jsonb, given.generator_url, given.group_key, given.receiver
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-        AS given (source, fingerprint, status, starts_at, ends_at,
-                  labels, annotations, generator_url, group_key, receiver)
+           given.labels, given.annotations, given.generator_url, given.group_key, given.receiver
+    FROM jsonb_to_recordset($1::jsonb) AS given (
+        source text, fingerprint text, status text, starts_at timestamptz, ends_at timestamptz,
+        labels jsonb, annotations jsonb, generator_url text, group_key text, receiver text
+    )
     ON CONFLICT (source, fingerprint, starts_at, status) DO UPDATE
         SET last_seen_at = clock_timestamp()
         WHERE known.last_seen_at < clock_timestamp() - interval '1 minute'
@@ -26,11 +26,11 @@ WITH put AS (
     ON CONFLICT DO NOTHING
 )
 SELECT count(*)::int AS fresh,
-       count(*) BETWEEN 1 AND $11::int - 1 AS some,
-       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(source) END AS sources,
-       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(fingerprint) END AS fingerprints,
-       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(status) END AS statuses,
-       CASE WHEN count(*) BETWEEN 1 AND $11::int - 1 THEN array_agg(starts_at) END AS starts,
+       count(*) BETWEEN 1 AND $2::int - 1 AS some,
+       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(source) END AS sources,
+       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(fingerprint) END AS fingerprints,
+       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(status) END AS statuses,
+       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(starts_at) END AS starts,
        CASE WHEN count(*) > 0 THEN pg_notify('remediator', 'match')::text END AS woken
 FROM put
 WHERE fresh;
