@@ -264,7 +264,7 @@ async def test_bug_in_the_writer_ends_it_loudly(pool: LedgerPool) -> None:
 async def test_one_statement_needs_no_transaction_around_it(
     database: str, pools: LedgerPools, stored: asyncpg.Connection[asyncpg.Record], direct: bool, single: bool
 ) -> None:
-    """Only where nothing else is sent and no pooler stands between: elsewhere the block holds settings and atomicity."""
+    """Only where nothing else is sent and no pooler stands between: elsewhere the block holds settings and unity."""
     seen: list[bool] = []
     table = Table()
 
