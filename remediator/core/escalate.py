@@ -19,6 +19,7 @@ PASSING = frozenset(
         "conflict",
         "throttled",
         "unreachable",
+        HoldReason.AWAITING_APPROVAL.value,
         HoldReason.CLUSTER_UNREACHABLE.value,
         HoldReason.MIN_HEALTHY.value,
         HoldReason.ROLLOUT_IN_PROGRESS.value,

@@ -25,14 +25,19 @@ from remediator.model.rule import Mode, Rule
 REPLICAS = "spec.replicas"
 
 
-def recheck(action: Action, live: Facts, rule: Rule, policy: Policy) -> Refusal | None:
-    """Return why the action must not be carried out on the object as just read, or None. Time is ``live.read_at``."""
+def recheck(action: Action, live: Facts, rule: Rule, policy: Policy, *, approved: bool = False) -> Refusal | None:
+    """Return why the action must not be carried out on the object as just read, or None. Time is ``live.read_at``.
+
+    ``rule`` is the rule as it is in force now. ``approved``: a person said yes to this very plan.
+    """
     if not action.plan.changes:
         return None
     if live.workload is None or live.problem:
         return unusable(live, live.read_at)
-    return _forbidden(action, live.workload, rule, policy) or _unsound(
-        action, live.workload, rule, policy, live.read_at
+    return (
+        _lowered(action, rule, policy, approved=approved)
+        or _forbidden(action, live.workload, rule, policy)
+        or _unsound(action, live.workload, rule, policy, live.read_at)
     )
 
 
@@ -40,7 +45,6 @@ def _forbidden(action: Action, workload: WorkloadFacts, rule: Rule, policy: Poli
     """Refuse another object, and one that may no longer be touched."""
     return (
         _other_object(action, workload)
-        or _lowered(action, rule, policy)
         or not_allowed(workload.target, rule)
         or shield(workload.target, policy)
         or objection(workload)
@@ -67,13 +71,17 @@ def _other_object(action: Action, workload: WorkloadFacts) -> Refusal | None:
     )
 
 
-def _lowered(action: Action, rule: Rule, policy: Policy) -> Refusal | None:
-    """Refuse a write that was admitted before an operator lowered the rule, or everything, to observe."""
-    if action.mode is Mode.OBSERVE or effective_mode(rule, policy) is not Mode.OBSERVE:
+def _lowered(action: Action, rule: Rule, policy: Policy, *, approved: bool) -> Refusal | None:
+    """Refuse a write that was admitted before an operator lowered the rule, or everything.
+
+    Lowered to ask, it is decided anew, and then asked about; a yes that was given to this plan before still holds.
+    """
+    mode = effective_mode(rule, policy)
+    if mode.rank >= action.mode.rank or (approved and mode is Mode.ASK):
         return None
     return Refusal(
-        reason=HoldReason.RULE_GONE,
-        message=f"rule {rule.name} was lowered to observe after action {action.number} was admitted",
+        reason=HoldReason.AWAITING_APPROVAL if mode is Mode.ASK else HoldReason.RULE_GONE,
+        message=f"rule {rule.name} was lowered to {mode} after action {action.number} was admitted",
         numbers={"mode": rule.mode.value, "ceiling": policy.ceiling.value},
     )
 

@@ -23,7 +23,7 @@ from remediator.model.decision import HoldReason
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError, PortError
 from remediator.model.plan import CaptureEvidence, Notify, PatchObject
-from remediator.model.rule import Mode, Rule
+from remediator.model.rule import Mode
 from remediator.ports.actions import Claim, Conclusion, NextRung
 from remediator.ports.cluster import Applied, InDoubt, LiveObject, WriteMark, WriteRefused
 from remediator.ports.observer import StageEvent
@@ -101,16 +101,15 @@ class Execute:
         action = claim.action
         if not await self._may_begin(claim):
             return
-        rule = self.parts.rulebook.named(action.rule)
-        if rule is None:
-            await self._refuse(claim, f"rule {action.rule} is no longer in force", "rule_gone")
+        if self.parts.rulebook.named(action.rule) is None:
+            await self._refuse(claim, f"rule {action.rule} is no longer in force", HoldReason.RULE_GONE.value)
             return
         for step in action.plan.steps:
             match step:
                 case CaptureEvidence():
                     await capture(self.parts, claim, step)
                 case PatchObject():
-                    await self._patch(claim, rule, step)
+                    await self._patch(claim, step)
                     return
                 case Notify():
                     await self._finish(claim, people=step)
@@ -149,7 +148,7 @@ class Execute:
             done = structs.replace(done, say=people.message)
         await self._end(done)
 
-    async def _patch(self, claim: Claim, rule: Rule, step: PatchObject) -> None:
+    async def _patch(self, claim: Claim, step: PatchObject) -> None:
         refused = WriteRefused(reason="conflict", message="it was never sent")
         for attempt in range(1, self.parts.bounds.write_tries + 1):
             if not await self._still_wanted(claim):
@@ -160,16 +159,9 @@ class Execute:
             if live.marker == claim.action.id:
                 await self.doubt.found(claim)
                 return
-            if live.fence >= claim.action.fence:
-                note = (
-                    f"the object carries fence {live.fence}, ours is {claim.action.fence}: a later owner has written; "
-                    f"if the ledger was made anew, remove the annotation {FENCE} from {claim.action.target}"
-                )
-                await self._refuse(claim, note, "overtaken")
-                return
-            refusal = recheck(claim.action, live.facts, rule, self.parts.policy)
-            if refusal is not None:
-                await self._refuse(claim, refusal.message, refusal.reason.value)
+            objection = self._objection(claim, live)
+            if objection is not None:
+                await self._refuse(claim, *objection)
                 return
             again = await self._send(claim, step, live)
             if again is None:
@@ -192,6 +184,24 @@ class Execute:
         if ended is not None:
             await self._end(ended)
         return ended is None
+
+    def _objection(self, claim: Claim, live: LiveObject) -> tuple[str, str] | None:
+        """Return why the object as it is must not be written to under the rules as they are now, and the word for it.
+
+        The rule is looked up at each try: it may have been lowered while evidence was captured.
+        """
+        action = claim.action
+        if live.fence >= action.fence:
+            note = (
+                f"the object carries fence {live.fence}, ours is {action.fence}: a later owner has written; "
+                f"if the ledger was made anew, remove the annotation {FENCE} from {action.target}"
+            )
+            return note, "overtaken"
+        rule = self.parts.rulebook.named(action.rule)
+        if rule is None:
+            return f"rule {action.rule} is no longer in force", HoldReason.RULE_GONE.value
+        refusal = recheck(action, live.facts, rule, self.parts.policy, approved=claim.approved)
+        return (refusal.message, refusal.reason.value) if refusal is not None else None
 
     async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | None:
         """Send one write and settle what came back; a refusal asks for another try on a fresh read."""

@@ -15,7 +15,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """An action that is ours until the lease ends.
 
     ``found_in`` is the state it was in: admitted, or left by a dead owner. ``tries`` counts the incident's actions on
-    this rung, this one included.
+    this rung, this one included. ``approved``: a person said yes to this very plan.
     """
 
     action: Action
@@ -25,6 +25,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     now: datetime
     has_evidence: bool = False
     tries: int = 1
+    approved: bool = False
 
 
 class Standing(Struct, frozen=True, kw_only=True):

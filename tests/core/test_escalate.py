@@ -94,6 +94,7 @@ def test_without_its_rule_a_ladder_ends(state: ActionState) -> None:
         (ActionState.REFUSED, "rollout_in_progress", 1, True),
         (ActionState.REFUSED, "stale_facts", 1, True),
         (ActionState.REFUSED, "cluster_unreachable", 1, True),
+        (ActionState.REFUSED, "awaiting_approval", 1, True),
         (ActionState.REFUSED, "forbidden", 1, False),
         (ActionState.REFUSED, "invalid", 1, False),
         (ActionState.REFUSED, "gone", 1, False),

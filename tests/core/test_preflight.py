@@ -52,6 +52,8 @@ def test_a_restart_is_refused_on_what_the_object_is_now(live: Facts, reason: Hol
     [
         (rule(mode=Mode.OBSERVE), Policy(), HoldReason.RULE_GONE),
         (rule(), Policy(ceiling=Mode.OBSERVE), HoldReason.RULE_GONE),
+        (rule(mode=Mode.ASK), Policy(), HoldReason.AWAITING_APPROVAL),
+        (rule(), Policy(ceiling=Mode.ASK), HoldReason.AWAITING_APPROVAL),
         (rule(), Policy(protected=("deployment/backstage/*",)), HoldReason.PROTECTED),
         (
             rule(target=TargetSpec(namespaces=("dev-portal",), kinds=(Kind.DEPLOYMENT,))),
@@ -70,8 +72,16 @@ def test_an_operator_who_was_quicker_is_obeyed(by: Rule, policy: Policy, reason:
 def test_modes_that_were_admitted_so_go_ahead() -> None:
     """A dry run of observe mode, and what a person approved in ask mode."""
     assert recheck(action(mode=Mode.OBSERVE), facts(), rule(mode=Mode.OBSERVE), Policy()) is None
-    for admitted in (Mode.ASK, Mode.ENFORCE):
-        assert recheck(action(mode=admitted), facts(), rule(mode=Mode.ASK), Policy()) is None
+    for by, policy in ((rule(mode=Mode.ASK), Policy()), (rule(), Policy(ceiling=Mode.ASK))):
+        assert recheck(action(), facts(), by, policy, approved=True) is None
+
+
+def test_a_yes_is_not_above_the_operator() -> None:
+    """What a person approved is refused all the same once everything is lowered to observe."""
+    for by, policy in ((rule(mode=Mode.OBSERVE), Policy()), (rule(), Policy(ceiling=Mode.OBSERVE))):
+        refusal = recheck(action(), facts(), by, policy, approved=True)
+        assert refusal is not None
+        assert refusal.reason is HoldReason.RULE_GONE
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class LedgerActionStore:
                 now=row["now"],
                 has_evidence=row["has_evidence"],
                 tries=row["tries"],
+                approved=row["approved"],
             )
             for row in found
         )

@@ -39,6 +39,12 @@ RETURNING action.id, action.number, action.incident, action.rule, action.rung, a
               WHERE evidence.incident = action.incident AND evidence.target_key = action.target_key
                 AND evidence.captured_at > clock_timestamp() - interval '10 minutes'
           ) AS has_evidence,
+          EXISTS (
+              -- A person's yes is to one plan: the ladder may have made another since.
+              SELECT FROM remediator.candidates AS candidate
+              WHERE candidate.id = action.candidate AND candidate.approved_by <> ''
+                AND candidate.approved_plan = action.plan ->> 'summary'
+          ) AS approved,
           (SELECT count(*)::int FROM remediator.actions AS other
            WHERE other.incident = action.incident AND other.rule = action.rule AND other.rung = action.rung) AS tries;
 
