@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import paint_for
-from remediator.cli.reading import add_database_arguments, at_desk, incident_number
+from remediator.cli.reading import add_database_arguments, at_desk, how_many, incident_number
 from remediator.ports.ledger import LedgerQuery
 from remediator.wiring import Desk
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--incident", metavar="N", type=incident_number, help="only this incident (17 or #17)")
     parser.add_argument(
-        "--lines", "-n", metavar="N", type=count, default=200, help="at most so many, the newest (default 200)"
+        "--lines", "-n", metavar="N", type=how_many, default=200, help="at most so many, the newest (default 200)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with all numbers")
 
@@ -76,13 +76,6 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
     if not last and not args.json:
         print("the ledger has nothing of that; see remediator log --help", file=sys.stderr)
     return Exit.OK
-
-
-def count(text: str) -> int:
-    """Parse a number of lines; raises the error that argparse shows."""
-    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: write 1 to 999999")
-    return int(text)
 
 
 def since(text: str) -> Callable[[datetime], datetime]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,6 +34,13 @@ def incident_number(text: str) -> int:
     if number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no incident number: write 17 or #17")
     return number
+
+
+def how_many(text: str) -> int:
+    """Parse how many lines or rows to show; raises the error that argparse shows."""
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: write 1 to 999999")
+    return int(text)
 
 
 def numbered(text: str, prefix: str) -> int | None:

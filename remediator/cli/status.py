@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, table
-from remediator.cli.reading import add_database_arguments, at_desk
-from remediator.model.action import ActionState
-from remediator.model.incident import Incident
+from remediator.cli.reading import add_database_arguments, at_desk, how_many
+from remediator.model.incident import Incident, IncidentState
 from remediator.wiring import Desk
 
 MOST = 50
@@ -20,6 +18,13 @@ MOST = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=how_many,
+        default=MOST,
+        help=f"at most so many open incidents, the newest, and as many questions, the oldest (default {MOST})",
+    )
     parser.add_argument("--json", action="store_true", help="the same figures as one JSON object")
     add_database_arguments(parser)
 
@@ -31,15 +36,10 @@ def run(args: argparse.Namespace) -> int:
 
 async def _status(args: argparse.Namespace, desk: Desk) -> int:
     counts = await desk.view.counts()
-    incidents = await desk.view.incidents(open_only=True, limit=MOST)
-    asked = [
-        action
-        for incident in incidents
-        for action in await desk.view.actions_of(incident.id)
-        if action["state"] == ActionState.AWAITING_APPROVAL
-    ]
+    incidents = await desk.view.incidents(open_only=True, limit=args.limit)
+    asked = await desk.view.asked(args.limit)
     if args.json:
-        print(lines.as_json({**counts, "asked": asked, "open": incidents}))
+        print(lines.as_json({**counts, "open_in_all": _open_in_all(counts), "asked": asked, "open": incidents}))
         return Exit.OK
     for line in screen(counts, asked, incidents, paint_for(sys.stdout)):
         print(line)
@@ -47,7 +47,7 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
 
 
 def screen(
-    counts: dict[str, Any], asked: list[dict[str, Any]], incidents: tuple[Incident, ...], paint: Paint
+    counts: dict[str, Any], asked: tuple[dict[str, Any], ...], incidents: tuple[Incident, ...], paint: Paint
 ) -> list[str]:
     """Return the status screen as lines."""
     waiting = [
@@ -71,11 +71,23 @@ def screen(
     if asked:
         rows = [[f"A{action['number']}", f"#{action['incident']}", safe(action["plan"]["summary"])] for action in asked]
         out += ["", *table(rows, ["APPROVE?", "INCIDENT", "WHAT WOULD BE DONE"])]
+        out += _left_out(counts["asked_in_all"], len(asked), "questions", paint)
         out += [paint("say yes or no: remediator approve ACTION, remediator reject ACTION", "dim")]
     if incidents:
         rows = [_incident(incident) for incident in incidents]
         out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"])]
+        out += _left_out(_open_in_all(counts), len(incidents), "open incidents", paint)
     return out
+
+
+def _open_in_all(counts: dict[str, Any]) -> int:
+    return sum(count for state, count in counts["incidents"].items() if state != IncidentState.RESOLVED)
+
+
+def _left_out(in_all: int, shown: int, what: str, paint: Paint) -> list[str]:
+    """Say how many more there are, if any: a list that is cut in silence reads as the whole."""
+    more = in_all - shown
+    return [paint(f"and {more} more {what}; --limit {in_all} shows all {in_all}", "yellow")] if more > 0 else []
 
 
 def _incident(incident: Incident) -> list[str]:
@@ -89,6 +101,5 @@ def _incident(incident: Incident) -> list[str]:
     ]
 
 
-def _by_state(counts: dict[str, int] | str) -> str:
-    states = json.loads(counts) if isinstance(counts, str) else counts
-    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+def _by_state(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"

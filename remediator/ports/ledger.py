@@ -52,6 +52,10 @@ class LedgerReader(Protocol):
         """Return the actions of one incident as plain data, oldest first."""
         ...
 
+    async def asked(self, limit: int) -> tuple[dict[str, Any], ...]:
+        """Return the actions that wait for a person's answer as plain data, oldest first."""
+        ...
+
     async def evidence_of(self, incident: int) -> tuple[dict[str, Any], ...]:
         """Return what evidence an incident has (id, captured_at, sha256, size...), without the content."""
         ...

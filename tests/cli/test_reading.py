@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.daemon import free_port
-from tests.cli.conftest import Type
-from tests.cli.story import HEALED, REFUSED
+from tests.cli.conftest import Said, Type
+from tests.cli.story import HEALED, REFUSED, tell
 from tests.cli.test_log import CONTROL
 
 READERS = (["log"], ["status"], ["explain", "1"], ["approve", "A1"], ["reject", "A1"])
@@ -92,6 +93,33 @@ def test_status(ask: Type) -> None:
     assert re.search(r"^actions of the last 24 h: .*1 recovered", said.out, re.MULTILINE)
     assert re.search(rf"^#{REFUSED} +P3 +\w+ +\S+ \S+ +deployment/backstage/frozen +Evil\\x1b", said.out, re.MULTILINE)
     assert not CONTROL.search(said.out)
+
+
+def test_status_says_what_it_leaves_out(cli: Type, database: str) -> None:
+    """A list that is cut in silence reads as the whole; with the limit that is named, all is shown."""
+    asyncio.run(tell(database))
+
+    def ask(*words: str) -> Said:
+        return cli(*words, "--database-url", database)
+
+    whole = json.loads(ask("status", "--json").out)
+    open_in_all, asked_in_all = len(whole["open"]), len(whole["asked"])
+    assert (whole["open_in_all"], whole["asked_in_all"]) == (open_in_all, asked_in_all)
+    assert min(open_in_all, asked_in_all) > 1
+    cut = ask("status", "--limit", "1")
+    assert f"and {open_in_all - 1} more open incidents; --limit {open_in_all} shows all {open_in_all}" in cut.lines
+    assert f"and {asked_in_all - 1} more questions; --limit {asked_in_all} shows all {asked_in_all}" in cut.lines
+    assert len([line for line in cut.lines if line.startswith("#")]) == 1
+    assert " more " not in ask("status", "--limit", str(open_in_all)).out
+    assert len(json.loads(ask("status", "--json", "--limit", "1").out)["open"]) == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "all", "9999999"])
+def test_a_bad_limit(cli: Type, limit: str) -> None:
+    """Nothing means unlimited."""
+    said = cli("status", f"--limit={limit}")
+    assert said.code == 2
+    assert "write 1 to 999999" in said.err
 
 
 def test_status_as_json(ask: Type) -> None:

@@ -97,6 +97,12 @@ class LedgerView:
             found = await connection.fetch(QUERIES["read_actions_of_incident"], incident)
         return tuple(rows.plain(row["action"]) for row in found)
 
+    async def asked(self, limit: int) -> tuple[dict[str, Any], ...]:
+        """Return the actions that wait for a person's answer as plain data, oldest first."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["read_asked"], limit)
+        return tuple(rows.plain(row["action"]) for row in found)
+
     async def evidence_of(self, incident: int) -> tuple[dict[str, Any], ...]:
         """Return what evidence an incident has, without the content."""
         async with transaction(self._pool) as connection:

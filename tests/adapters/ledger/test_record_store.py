@@ -181,6 +181,16 @@ async def test_incidents_and_actions_are_read(view: LedgerView, pools: LedgerPoo
     assert await view.actions_of(99) == ()
 
 
+async def test_what_waits_for_an_answer_is_read(view: LedgerView, pools: LedgerPools, owner: Owner) -> None:
+    """The oldest first, at most so many, counted in all; nothing of an incident that is over."""
+    await admit_actions(owner, pools.stages, 4)
+    await owner.execute("UPDATE remediator.actions SET state = 'awaiting_approval' WHERE number <> 2")
+    await owner.execute("UPDATE remediator.incidents SET state = 'resolved', resolved_at = now() WHERE id = 3")
+    assert [one["number"] for one in await view.asked(9)] == [1, 4]
+    assert [one["number"] for one in await view.asked(1)] == [1]
+    assert (await view.counts())["asked_in_all"] == 2
+
+
 async def test_the_status_is_counted(
     appender: LedgerAppender, view: LedgerView, pools: LedgerPools, owner: Owner
 ) -> None:

@@ -45,6 +45,16 @@ WHERE NOT $1 OR state <> 'resolved'
 ORDER BY id DESC
 LIMIT $2;
 
+-- name: read_asked
+-- The actions that wait for a person's answer, as plain data, oldest first. (Those of an incident that is resolved wait
+-- no more; by way of the open incidents, few rows are read however many actions there ever were.)
+SELECT to_jsonb(whole)::text AS action
+FROM remediator.incidents AS incident
+JOIN remediator.actions AS whole ON whole.incident = incident.id
+WHERE incident.state <> 'resolved' AND whole.state = 'awaiting_approval'
+ORDER BY whole.number
+LIMIT $1;
+
 -- name: read_action
 -- One action as plain data. (The table has a column "action": the alias must not be named like it.)
 SELECT to_jsonb(whole)::text AS action FROM remediator.actions AS whole WHERE number = $1;
@@ -79,6 +89,9 @@ SELECT jsonb_build_object(
     'actions', (SELECT coalesce(jsonb_object_agg(state, n), '{}')
                 FROM (SELECT state, count(*) AS n FROM remediator.actions
                       WHERE admitted_at > clock_timestamp() - interval '24 hours' GROUP BY state) AS by_state),
+    'asked_in_all', (SELECT count(*) FROM remediator.incidents AS incident
+                     JOIN remediator.actions AS action ON action.incident = incident.id
+                     WHERE incident.state <> 'resolved' AND action.state = 'awaiting_approval'),
     'notifications_waiting', (SELECT count(*) FROM remediator.outbox WHERE state = 'waiting'),
     'notifications_dead', (SELECT count(*) FROM remediator.outbox WHERE state = 'dead'),
     'ledger_entries', (SELECT coalesce(max(seq), 0) FROM remediator.ledger),
