@@ -26,7 +26,11 @@ Write = Callable[[Connection, Sequence[T]], Awaitable[Sequence[R]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLimits:
-    """Bounds of a group commit: of one batch, of everything that waits (in items and bytes), and of a caller's wait."""
+    """Bounds of a group commit: of one batch, of everything that waits (in items and bytes), and of a caller's wait.
+
+    One writer serves small items best, for its batches are larger; a further one of ``writers`` begins where
+    ``spread_bytes`` wait, and then the server works on one batch while the next is being made.
+    """
 
     batch_items: int = 512
     batch_bytes: int = 8 << 20
@@ -34,6 +38,7 @@ class GroupLimits:
     waiting_bytes: int = 64 << 20
     seconds: float = 5.0
     writers: int = 1
+    spread_bytes: int = 128 << 10
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +118,7 @@ class GroupCommit(Generic[T, R]):
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._limits.writers):
-                    group.create_task(self._writer(), name=f"group-commit-{number}")
+                    group.create_task(self._writer(first=number == 0), name=f"group-commit-{number}")
         finally:
             self._open = False
             self._bytes = 0
@@ -123,17 +128,17 @@ class GroupCommit(Generic[T, R]):
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _writer(self) -> None:
+    async def _writer(self, *, first: bool) -> None:
         while True:
-            if batch := self._take():
-                await self._work(batch)
+            if batch := self._take(first=first):
+                await self._work(batch, first=first)
             elif self._open:
                 self._wake.clear()
                 await self._wake.wait()
             else:
                 return
 
-    async def _work(self, batch: list[_Waiting[T, R]]) -> None:
+    async def _work(self, batch: list[_Waiting[T, R]], *, first: bool) -> None:
         """Store this batch and all that gathers meanwhile, on one connection; given back when nothing waits."""
         try:
             async with borrowed(self._pool) as connection:
@@ -144,17 +149,19 @@ class GroupCommit(Generic[T, R]):
                         break
                     # Callers whose requests are read already may come aboard.
                     await asyncio.sleep(0)
-                    batch = self._take()
+                    batch = self._take(first=first)
         except LedgerError as error:
             _fail(batch, error)
         except BaseException:
             _fail(batch, ledger_error(LedgerReason.CLOSING, "the daemon ended while this was stored"))
             raise
 
-    def _take(self) -> list[_Waiting[T, R]]:
+    def _take(self, *, first: bool) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
         size = 0
         limits = self._limits
+        if not first and self._bytes < limits.spread_bytes:
+            return batch
         while self._waiting and len(batch) < limits.batch_items:
             following = self._waiting[0]
             if batch and size + following.size > limits.batch_bytes:

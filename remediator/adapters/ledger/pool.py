@@ -104,14 +104,15 @@ async def open_pools(dsn: str) -> AsyncIterator[LedgerPools]:
 
 
 @asynccontextmanager
-async def transaction(pool: LedgerPool) -> AsyncIterator[Connection]:
+async def transaction(pool: LedgerPool, opening: str = "") -> AsyncIterator[Connection]:
     """A READ COMMITTED transaction as the application role: committed at the end of the block, else rolled back.
 
     Locks are waited for 2 s, statements run 5 s, the block may idle 10 s; in the read pool nothing can be written. The
-    block speaks with the database and with nobody else. Raises LedgerError for everything that the database, the
-    driver or the network says; ``commit_unknown`` when the answer to COMMIT was lost.
+    block speaks with the database and with nobody else. ``opening``: a statement without parameters whose answer nobody
+    needs, a lock, sent in one message with BEGIN. Raises LedgerError for everything that the database, the driver or
+    the network says; ``commit_unknown`` when the answer to COMMIT was lost.
     """
-    async with borrowed(pool) as connection, transaction_on(pool, connection):
+    async with borrowed(pool) as connection, transaction_on(pool, connection, opening):
         yield connection
 
 
@@ -141,11 +142,11 @@ async def borrowed(pool: LedgerPool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def transaction_on(pool: LedgerPool, connection: Connection) -> AsyncIterator[None]:
+async def transaction_on(pool: LedgerPool, connection: Connection, opening: str = "") -> AsyncIterator[None]:
     """As ``transaction``, on a connection that was borrowed from the same pool."""
     with translated():
         try:
-            await connection.execute(pool.begin)
+            await connection.execute(f"{pool.begin};\n{opening}" if opening else pool.begin)
             yield
         except BaseException:
             await _roll_back(connection)

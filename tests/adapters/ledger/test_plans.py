@@ -76,7 +76,7 @@ NONE = "NULL::text"
 
 # The values of each statement, and how many rows all its scans together may look at: what its answer is worth.
 HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
-    ("put_signals", (GIVEN, "500"), 0),
+    ("put_signals", (GIVEN, "500", "true"), 0),
     ("take_signals", ("500",), 1100),
     ("count_waiting", ("200001",), 1100),
     ("mark_matched", ("ARRAY(SELECT generate_series(99501, 100000))",), 1100),

@@ -31,7 +31,7 @@ SELECT count(*)::int AS fresh,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(fingerprint) END AS fingerprints,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(status) END AS statuses,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(starts_at) END AS starts,
-       CASE WHEN count(*) > 0 THEN pg_notify('remediator', 'match')::text END AS woken
+       CASE WHEN $3::bool AND count(*) > 0 THEN pg_notify('remediator', 'match')::text END AS woken
 FROM put
 WHERE fresh;
 
