@@ -57,7 +57,6 @@ from remediator.web.health import Check
 from remediator.web.server import WebServer
 from remediator.web.serving import Prepared, WebOptions, WebParts, prepare, serving
 from remediator.web.tls import TlsFiles
-from remediator.web.webhook import WebhookLimits
 
 MEASURE_S = 1.0
 SILENT_S = 60.0
@@ -154,7 +153,7 @@ class Daemon:
         settings = self.settings
         self._read_files()
         background = [*await self._database(stack)]
-        deliveries = deliveries_together(self.pools.intake)
+        deliveries = deliveries_together(self.pools.intake, seconds=settings.accept_deadline)
         moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
@@ -384,6 +383,5 @@ def _web_options(settings: Settings) -> WebOptions:
         token_file=settings.webhook_token_file,
         basic_file=settings.webhook_basic_auth_file,
         door=DoorLimits(max_connections=settings.max_connections),
-        webhook=WebhookLimits(accept_s=settings.accept_deadline),
         drain_s=settings.drain / 2,
     )

@@ -38,7 +38,7 @@ _TAKEN = frozenset({"event", "level", "timestamp"})
 # What each request or step does; worth a line only when somebody asks for all of them.
 _DEBUG = frozenset(
     {
-        *(("webhook", "accepted"), ("intake", "new"), ("intake", "known")),
+        ("webhook", "accepted"),
         *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold"), ("rules", "unchanged")),
         *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
         ("connection", "handshake_failed"),
@@ -72,6 +72,7 @@ class Telemetry:
         self._count = _Counters(self.registry)
         self._gauge = _Gauges(self.registry)
         self._codes = {code: self._count.requests.labels(str(code)) for code in _USUAL_CODES}
+        self._facts = {word: self._count.signals.labels(word) for word in ("new", "known")}
         self._special: dict[str, Callable[[StageEvent, str], None]] = {
             "webhook": self._count_request,
             "intake": self._count_signals,
@@ -132,6 +133,9 @@ class Telemetry:
         code = event.fields.get("code")
         known = self._codes.get(code) if isinstance(code, int) else None
         (known or self._count.requests.labels(_code(code))).inc()
+        for word, series in self._facts.items():
+            if number := event.fields.get(word):
+                series.inc(number)
         if event.fields.get("method") in {"GET", "HEAD"}:
             self._count.gets.inc()
 

@@ -13,7 +13,8 @@ class Inbox(Protocol):
     async def accept(self, delivery: Delivery) -> Receipt:
         """Store a delivery and return after COMMIT.
 
-        Raises LedgerError: ``full`` (too much waits already), ``deadline``, or what the database said. Then nothing of
-        the delivery was stored, or it was and a second delivery of the same changes nothing.
+        It has a deadline of its own and never takes longer. Raises LedgerError: ``full`` (too much waits already),
+        ``timeout`` (the deadline passed), or what the database said. Then nothing of the delivery was stored, or it was
+        and a second delivery of the same changes nothing.
         """
         ...

@@ -52,7 +52,7 @@ class Health:
         self._answer: Mapping[str, HealthStatus] = {}
         self._good_until = float("-inf")
 
-    async def handle(self, _request: web.Request) -> web.Response:
+    async def handle(self, _request: web.BaseRequest) -> web.Response:
         """Answer 200 where every check is ok, 503 otherwise, with each check by name."""
         answer = await self.look()
         ok = all(status.ok for status in answer.values())
@@ -82,10 +82,10 @@ class Health:
             return HealthStatus(ok=False, detail=scrub(str(error), _DETAIL_CHARS))
 
 
-def metrics_handler(render: Callable[[], bytes]) -> Callable[[web.Request], Any]:
+def metrics_handler(render: Callable[[], bytes]) -> Callable[[web.BaseRequest], Any]:
     """Return the handler of ``/metrics``; ``render`` makes the text in Prometheus's exposition format."""
 
-    async def handle(_request: web.Request) -> web.Response:
+    async def handle(_request: web.BaseRequest) -> web.Response:
         return plain_answer(render(), _METRICS_TYPE)
 
     return handle

@@ -35,7 +35,7 @@ class BodyReader:
         self._limits = limits
         self._held = 0
 
-    async def read(self, request: web.Request, deadline: float) -> bytes:
+    async def read(self, request: web.BaseRequest, deadline: float) -> bytes:
         """Return the whole body; ``deadline`` is loop time. The caller gives its memory back with ``release``.
 
         Raises Refusal: 415 compressed, 413 too large, 408 too slow, 503 too much at one time, 400 broken off.
@@ -56,7 +56,7 @@ class BodyReader:
         """Give back the memory of a body that has been dealt with."""
         self._held -= size
 
-    async def _stream(self, request: web.Request, deadline: float) -> bytes:
+    async def _stream(self, request: web.BaseRequest, deadline: float) -> bytes:
         body = bytearray()
         try:
             async with asyncio.timeout_at(deadline):

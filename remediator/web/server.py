@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from remediator.model.errors import ConfigError
+from remediator.web.app import App
 from remediator.web.door import Door
 
 _LINGER_S = 2.0
@@ -32,13 +33,13 @@ class ListenAt:
 class WebServer:
     """Serves one application at one address."""
 
-    def __init__(self, app: web.Application, door: Door, at: ListenAt) -> None:
+    def __init__(self, app: App, door: Door, at: ListenAt) -> None:
         """Be ready to start. The door has been made with the same TLS context."""
         self.app = app
         self.door = door
         self._at = at
         self._server: asyncio.Server | None = None
-        self._runner: web.AppRunner | None = None
+        self._http: web.Server | None = None
         self.port = at.port
 
     @property
@@ -54,37 +55,33 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError that names the flag where the address cannot be had."""
-        runner = web.AppRunner(
-            self.app,
+        http = web.Server(
+            self.app.handle,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=_KEEP_ALIVE_S,
             lingering_time=_LINGER_S,
             max_headers=64,
-            shutdown_timeout=_FORCED_S,
         )
-        await runner.setup()
-        make_http = runner.server
-        assert make_http is not None  # noqa: S101 - setup() made it
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self.door.serve(make_http), self._at.host, self._at.port, backlog=_BACKLOG
+                self.door.serve(http), self._at.host, self._at.port, backlog=_BACKLOG
             )
         except (OSError, OverflowError) as error:
-            await runner.cleanup()
             raise ConfigError(f"--listen {self._at.host}:{self._at.port}: {_why(error)}") from error
-        self._runner = runner
+        self._http = http
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self, drain_s: float) -> None:
         """Take no more connections, let requests in hand finish for up to ``drain_s`` seconds, close the rest."""
-        if self._server is None or self._runner is None:
+        if self._server is None or self._http is None:
             return
         self._server.close()
-        runner, self._runner, self._server = self._runner, None, None
+        http, self._http, self._server = self._http, None, None
         await self.door.drain(drain_s)
         self.door.close()
-        await runner.cleanup()
+        http.pre_shutdown()
+        await http.shutdown(_FORCED_S)
 
 
 def _why(error: OSError | OverflowError) -> str:

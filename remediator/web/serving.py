@@ -10,14 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiohttp import web
-
 from remediator.model.errors import ConfigError, InvariantBroken
 from remediator.ports.clock import Clock
 from remediator.ports.health import HealthCheck
 from remediator.ports.inbox import Inbox
 from remediator.ports.observer import Observer, StageEvent
-from remediator.web.app import AppParts, build_app
+from remediator.web.app import App, AppParts
 from remediator.web.credentials import Credentials
 from remediator.web.door import Door, DoorLimits
 from remediator.web.health import Health
@@ -139,8 +137,8 @@ def _read(options: WebOptions, credentials: Credentials) -> ssl.SSLContext | Non
     return tls
 
 
-def _app(parts: WebParts, webhook: Webhook, door: Door) -> web.Application:
-    return build_app(
+def _app(parts: WebParts, webhook: Webhook, door: Door) -> App:
+    return App(
         AppParts(
             webhook=webhook,
             live=Health(parts.live, parts.clock),

@@ -29,16 +29,14 @@ PATHS = ("/api/v1/webhooks/alertmanager", "/api/v1/webhooks/alertmanager/", "/")
 
 _RETRY_AFTER_S = 5
 _SHOWN_CHARS = 300
+STORE_WORDS = {"full": "full", "timeout": "deadline"}
+"""What a refusal is called where the store has a reason of its own; any other is ``store``."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookLimits:
-    """``accept_s``: how long the store may take before we say 503, in seconds; Alertmanager's patience is 10.
+    """Bodies of more than ``inline_bytes`` are parsed in a thread, so that the others need not wait."""
 
-    Bodies of more than ``inline_bytes`` are parsed in a thread, so that the others need not wait.
-    """
-
-    accept_s: float = 5.0
     inline_bytes: int = 256 * 1024
 
 
@@ -63,7 +61,7 @@ class Webhook:
         self._parts = parts
         self._limits = limits
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request: 200 after COMMIT, otherwise why not."""
         clock = self._parts.clock
         begun = clock.monotonic()
@@ -81,7 +79,7 @@ class Webhook:
         self._tell_receipt(delivery, receipt, clock.monotonic() - begun)
         return json_answer(receipt)
 
-    def _sender(self, request: web.Request) -> str:
+    def _sender(self, request: web.BaseRequest) -> str:
         """Return who posts. Raises Refusal before anything of the body is read."""
         if request.method != "POST":
             raise Refusal(405, "method", "post Alertmanager's JSON to this path; was it redirected?").with_header(
@@ -109,17 +107,14 @@ class Webhook:
             raise Refusal(400, "malformed", error.message, path=error.path) from error
 
     async def _accept(self, delivery: Delivery) -> Receipt:
+        # The inbox has a deadline of its own, which comes before Alertmanager's patience (10 s) ends.
         try:
-            async with asyncio.timeout(self._limits.accept_s):
-                return await self._parts.inbox.accept(delivery)
-        except TimeoutError as error:
-            message = f"the store did not answer within {self._limits.accept_s:g} s; send it again"
-            raise _unavailable("deadline", message, None) from error
+            return await self._parts.inbox.accept(delivery)
         except LedgerError as error:
-            message = scrub(f"{error.reason}: {error.message}", _SHOWN_CHARS)
-            raise _unavailable("full" if error.reason == "full" else "store", message, error.retry_after) from error
+            message = scrub(f"{error.reason}: {error.message}; send it again", _SHOWN_CHARS)
+            raise _unavailable(STORE_WORDS.get(error.reason, "store"), message, error.retry_after) from error
 
-    def _tell_refusal(self, request: web.Request, refusal: Refusal, seconds: float) -> None:
+    def _tell_refusal(self, request: web.BaseRequest, refusal: Refusal, seconds: float) -> None:
         fields = {
             "code": refusal.status,
             "method": request.method,
@@ -131,11 +126,14 @@ class Webhook:
 
     def _tell_receipt(self, delivery: Delivery, receipt: Receipt, seconds: float) -> None:
         tell = self._parts.observer.tell
-        fields = {"code": 200, "source": delivery.source, "group_key": delivery.group_key}
+        fields = {
+            "code": 200,
+            "source": delivery.source,
+            "group_key": delivery.group_key,
+            "new": receipt.new,
+            "known": receipt.known,
+        }
         tell(StageEvent(stage="webhook", outcome="accepted", seconds=seconds, fields=fields))
-        for outcome, count in (("new", receipt.new), ("known", receipt.known)):
-            if count:
-                tell(StageEvent(stage="intake", outcome=outcome, count=count, fields=fields))
         if delivery.truncated:
             tell(StageEvent(stage="intake", outcome="truncated", count=delivery.truncated, fields=fields))
         if delivery.quarantined:
@@ -144,7 +142,7 @@ class Webhook:
             tell(StageEvent(stage="intake", outcome="quarantined", count=len(delivery.quarantined), fields=fields))
 
 
-def _certificate(request: web.Request) -> bool:
+def _certificate(request: web.BaseRequest) -> bool:
     return request.transport is not None and bool(request.transport.get_extra_info("peercert"))
 
 
