@@ -1,4 +1,4 @@
-"""The log, set up once: one JSON object a line for machines, readable lines on a terminal.
+"""The log, set up once: one JSON object a line for machines, readable lines, as wide as it is, on a terminal.
 
 Everything goes through here, also what libraries say through the standard library's logging. Values of keys that are
 known to be harmless (numbers, names of our own making) are written as they are; every other text is searched for
@@ -8,8 +8,9 @@ credentials first, and control characters are spelt everywhere, because labels a
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TextIO
 
@@ -22,6 +23,11 @@ from remediator.intake.scrub import MASK, hide_secrets, spell_controls
 MAX_TEXT_CHARS = 8192
 """Of one text in one line; an exception's trace may have four times as many."""
 
+USUAL_COLUMNS = 100
+"""Of a terminal that does not tell how wide it is."""
+
+_LEAST_COLUMNS = 60
+_INDENT = 4
 _MAX_DEPTH = 4
 _MAX_ITEMS = 50
 _TRACE_FACTOR = 4
@@ -34,6 +40,10 @@ PLAIN_KEYS = frozenset(
 SECRET_KEYS = frozenset(
     {"authorization", "cookie", "credentials", "dsn", "key", "passphrase", "password", "secret", "set-cookie", "token"}
 )
+
+
+# Of what stands on a terminal; anything else is bold. The sixteen basic colours follow the terminal's own theme.
+_COLOURS = {"dim": "2", "key": "36", "debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 
 
 class LogFormat(StrEnum):
@@ -58,7 +68,7 @@ def set_up(log_format: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.IN
     stream = sys.stderr if out is None else out
     lowest = logging.getLevelNamesMapping()[level.upper()]
     console = log_format is LogFormat.CONSOLE or (log_format is LogFormat.AUTO and stream.isatty())
-    renderer: Processor = _console(stream) if console else structlog.processors.JSONRenderer(serializer=_to_json)
+    renderer: Processor = Console(stream) if console else structlog.processors.JSONRenderer(serializer=_to_json)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -123,7 +133,80 @@ def _to_json(event: EventDict, **_: Any) -> str:
     return msgspec.json.encode(event).decode()
 
 
-def _console(stream: TextIO) -> Processor:
-    return structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=30
-    )
+class Console:
+    """Writes events for people; a structlog processor, the last one.
+
+    One line each in a file. On a terminal it has colours and is folded to the terminal's width; lines that go on are
+    indented, so that none can pass for the beginning of another event. Digests are cut to what people compare.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write for ``stream``."""
+        self._stream = stream
+        self._terminal = stream.isatty()
+
+    def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> str:
+        """Return the text of one event."""
+        words = list(self._words(dict(event)))
+        traces = [str(event[key]) for key in ("stack", "exception") if event.get(key)]
+        if not self._terminal:
+            return "\n".join([" ".join(text for text, _ in words), *traces])
+        return "\n".join([*_folded(words, self._columns()), *traces])
+
+    def _words(self, event: EventDict) -> Iterable[tuple[str, str]]:
+        """Yield words with their painted form: time, level, what happened, and the fields."""
+        level, what = str(event.pop("level", "")), str(event.pop("event", ""))
+        yield self._painted(str(event.pop("timestamp", ""))[:19].replace("T", " ") + "Z", "dim")
+        yield self._painted(f"{level:<7}", level)
+        # One word as a rule: what happened is read at a glance.
+        yield from (
+            self._painted(part, "event") for part in ([what] if len(what) < _LEAST_COLUMNS else what.split(" "))
+        )
+        told = what == f"{event.get('stage')} {event.get('outcome')}"
+        hidden = {"stack", "exception", *(("stage", "outcome") if told else ())}
+        for key, value in event.items():
+            if key not in hidden and value not in ([], {}, ""):
+                first, *rest = f"{key}={_spoken(key, value)}".split(" ")
+                yield first, self._painted(f"{key}=", "key")[1] + first.removeprefix(f"{key}=")
+                yield from ((word, word) for word in rest)
+
+    def _painted(self, text: str, what: str) -> tuple[str, str]:
+        return text, f"\x1b[{_COLOURS.get(what, '1')}m{text}\x1b[0m" if self._terminal else text
+
+    def _columns(self) -> int:
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        return max(columns, _LEAST_COLUMNS) if columns else USUAL_COLUMNS
+
+
+def _folded(words: Iterable[tuple[str, str]], columns: int) -> list[str]:
+    """Return lines of at most so many columns; only a single word may be longer."""
+    lines: list[str] = []
+    used = columns
+    for text, painted in words:
+        if used + 1 + len(text) > columns:
+            lines.append(" " * _INDENT * bool(lines) + painted)
+            used = len(text) + _INDENT * (len(lines) > 1)
+        else:
+            lines[-1] += f" {painted}"
+            used += 1 + len(text)
+    return lines
+
+
+def _spoken(key: str, value: Any) -> str:
+    """Return a value as people would write it; text with blanks in quotation marks."""
+    match value:
+        case None | bool():
+            return str(value).lower()
+        case Mapping():
+            return "{" + ", ".join(f"{name}={_spoken(name, inner)}" for name, inner in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_spoken("", inner) for inner in value) + "]"
+        case str() if key == "digest":
+            return value[:12]
+        case str() if not value or any(mark in value for mark in ' "=,{}[]'):
+            return '"' + value.replace('"', '\\"') + '"'
+        case _:
+            return str(value)

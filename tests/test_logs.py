@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
+import os
+import pty
+import re
+import struct
+import termios
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
-from remediator.logs import MAX_TEXT_CHARS, LogFormat, LogLevel, set_up
+from remediator.logs import MAX_TEXT_CHARS, USUAL_COLUMNS, LogFormat, LogLevel, set_up
 
 CANARY = "hunter2hunter2"
 
@@ -137,13 +143,68 @@ def test_large_values_are_cut(out: io.StringIO) -> None:
     assert "…" in json.dumps(found["deep"], ensure_ascii=False)
 
 
+class Terminal(io.StringIO):
+    """A stream that people look at."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+def shown(terminal: Terminal) -> list[str]:
+    """What is seen of it, without the colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+
+
+def test_lines_are_no_wider_than_the_terminal(out: io.StringIO) -> None:
+    """They are folded between words, and what goes on is indented; in a file an event is one line."""
+    told = "unreachable: " + "the API server did not answer within 10 s " * 5
+    fields = {"error": told, "faults": [f"rules/{number}.yaml:7: what is this" for number in range(9)], "empty": []}
+    terminal = Terminal()
+    set_up(out=terminal)
+    structlog.get_logger().warning("rules rejected", stage="rules", outcome="rejected", digest="ab" * 32, **fields)
+    lines = shown(terminal)
+    assert max(map(len, lines)) <= USUAL_COLUMNS
+    assert len(lines) > 5
+    assert all(line.startswith("    ") and line[4] != " " for line in lines[1:])
+    whole = " ".join(line.strip() for line in lines)
+    assert told.strip() in whole
+    assert "rules rejected digest=abababababab " in whole
+    assert "stage=" not in whole
+    assert "empty" not in whole
+    set_up(LogFormat.CONSOLE, out=out)
+    structlog.get_logger().warning("rules rejected", stage="rules", outcome="rejected", digest="ab" * 32, **fields)
+    (line,) = out.getvalue().splitlines()
+    assert line[20:] == whole[20:]
+
+
+def test_lines_fold_at_the_width_that_the_terminal_has_now(out: io.StringIO) -> None:
+    """Somebody makes the window narrower."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb") as screen:
+        set_up(out=terminal)
+        for columns in (70, 140):
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            structlog.get_logger().info("long", text="word " * 100)
+            terminal.flush()
+            lines = re.sub(rb"\x1b\[[0-9;]*m", b"", os.read(screen.fileno(), 10_000)).splitlines()
+            assert columns - 5 <= max(map(len, lines)) <= columns
+
+
+def test_a_word_that_is_too_wide_is_left_whole(out: io.StringIO) -> None:
+    """An address can be copied; the text of a library that is longer than a line is folded too."""
+    terminal = Terminal()
+    set_up(out=terminal)
+    address = "https://example.com/" + "x" * 200
+    structlog.get_logger().info("see " + "this " * 40, address=address, ok=True, nothing=None, said='say "yes"')
+    lines = shown(terminal)
+    assert f"    address={address}" in lines
+    assert lines[-1] == '    ok=true nothing=none said="say \\"yes\\""'
+    assert len(lines) == 5
+
+
 def test_a_terminal_gets_readable_lines(out: io.StringIO) -> None:
-    """Aligned words instead of JSON, and colours only there."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+    """Words instead of JSON, and colours only there."""
     terminal = Terminal()
     set_up(out=terminal)
     structlog.get_logger().warning("inbox is filling", waiting=900)
