@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,115 +18,28 @@ from remediator.intake.scrub import hide_secrets
 from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
+from remediator.values import (
+    Read,
+    choice,
+    listen,
+    path,
+    postgres_url,
+    rate,
+    seconds,
+    web_url,
+    whole,
+    words,
+    written,
+    yes,
+)
 
 PREFIX = "REMEDIATOR_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_SPAN = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
-_RATE = re.compile(r"^(\d+)/(.+)$")
 # What Kubernetes puts into the environment of every pod that runs beside a Service called "remediator".
 _SERVICE_LINK = re.compile(
     r"REMEDIATOR(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 _DEFAULTS = Policy()
-
-Read = Callable[[str], Any]
-
-
-def span(text: str) -> float:
-    """Return the seconds of ``90s``, ``10m`` or ``1h30m``."""
-    found = _SPAN.fullmatch(text)
-    if not found or not text:
-        raise ValueError("is no span of time; write 90s, 10m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def rate(text: str) -> RateLimit:
-    """Return the limit of ``6/10m``; none of its numbers may be 0, for nothing means unlimited."""
-    found = _RATE.fullmatch(text)
-    if not found:
-        raise ValueError("is no limit; write 6/10m for six in any ten minutes")
-    count, window = int(found.group(1)), int(span(found.group(2)))
-    if count < 1 or window < 1:
-        raise ValueError("must allow at least one in at least a second; use --mode observe to allow nothing")
-    return RateLimit(count=count, window_s=window)
-
-
-def whole(least: int, most: int) -> Read:
-    """Return a reader of whole numbers between two bounds."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,12}", text) or not least <= int(text) <= most:
-            raise ValueError(f"is no whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def seconds(least: float, most: float) -> Read:
-    """Return a reader of spans between two bounds, in seconds."""
-
-    def read(text: str) -> float:
-        value = span(text)
-        if not least <= value <= most:
-            raise ValueError(f"must be between {least:g}s and {most:g}s")
-        return value
-
-    return read
-
-
-def choice(*words: str) -> Read:
-    """Return a reader of one of some words."""
-
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text
-
-    return read
-
-
-def listen(text: str) -> tuple[str, int]:
-    """Return host and port of ``127.0.0.1:9095``, ``[::1]:9095`` or ``:9095``."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 - the largest port
-        raise ValueError("is no address to listen at; write 127.0.0.1:9095 (port 0: any free one)")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - what ":9095" means everywhere
-
-
-def path(text: str) -> Path:
-    """Return a path, ``~`` resolved."""
-    if not text or "\0" in text:
-        raise ValueError("is no path")
-    return Path(text).expanduser()
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Return the words of a list with commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def yes(text: str) -> bool:
-    """Return a truth value."""
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in known:
-        raise ValueError("must be true or false")
-    return known[text.lower()]
-
-
-def web_url(text: str) -> str:
-    """Return an http or https URL."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no http or https URL")
-    return text
-
-
-def postgres_url(text: str) -> str:
-    """Return a PostgreSQL connection string."""
-    if urlsplit(text).scheme not in ("postgresql", "postgres"):
-        raise ValueError("is no connection string; write postgresql://user@host:5432/database")
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +166,7 @@ class Settings:
     log_level: str
 
     def describe(self) -> dict[str, str]:
-        """Return what is set, as text fit for a log: without the credentials that a URL may hold."""
+        """Return what is set, as a user would write it, fit for a log: without the credentials that a URL may hold."""
         given = ((option, getattr(self, option.name)) for option in OPTIONS)
         return {option.name: _shown(option, value) for option, value in given if value not in (None, ())}
 
@@ -278,7 +191,7 @@ def _shown(option: Option, value: object) -> str:
         # Of a chat's webhook the path is the secret.
         address = urlsplit(str(value))
         return f"{address.scheme}://{address.netloc.rpartition('@')[2]}/..."
-    return hide_secrets(str(value))
+    return hide_secrets(written(value))
 
 
 def load_settings(

@@ -197,6 +197,30 @@ def test_settings_that_need_each_other(flags: dict[str, Any], words: str) -> Non
     assert words in problem
 
 
+def test_settings_are_described_as_they_are_written() -> None:
+    """What the log shows at the start can be typed again, and means the same."""
+    flags = {
+        "listen": "[::1]:9095",
+        "spacing": "90s",
+        "accept_deadline": "0.5s",
+        "drain": "1m30s",
+        "action_lease": "10m",
+        "cluster_burst": "6/10m",
+        "cluster_hourly": "7/1h30m",
+        "protected": "deployment/a/*, deployment/b/c",
+        "insecure_no_auth": "yes",
+        "rules": "/etc/rules",
+    }
+    settings = load_settings(flags, HOME)
+    described = settings.describe()
+    assert load_settings(described, HOME) == settings
+    wanted = ["[::1]:9095", "90s", "0.5s", "90s", "10m", "6/10m", "7/90m", "deployment/a/*,deployment/b/c", "true"]
+    assert [described[name] for name in flags][:-1] == wanted
+    assert load_settings({}, HOME).describe()["spacing"] == "10s"
+    assert load_settings(load_settings({}, HOME).describe(), HOME) == load_settings({}, HOME)
+    assert load_settings({"spacing": "0s"}, HOME).describe()["spacing"] == "0s"
+
+
 def test_secrets_are_not_shown() -> None:
     """Neither by repr nor in what is logged at the start; what is not secret of a URL is."""
     flags = {

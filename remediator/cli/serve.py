@@ -11,7 +11,8 @@ from pathlib import Path
 from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
-from remediator.settings import OPTIONS, check_serving, load_settings, yes
+from remediator.settings import OPTIONS, check_serving, load_settings
+from remediator.values import yes
 
 TRUTHS = frozenset({"insecure_no_auth"})
 

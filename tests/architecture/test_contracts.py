@@ -36,7 +36,7 @@ def test_layers_stand_in_the_order_of_the_blueprint() -> None:
     assert [name.strip("()") for name in layers()] == [
         *("__main__", "cli", "wiring"),
         *("settings", "logs", "web", "sandbox"),
-        *("flow", "intake", "rulebook", "adapters"),
+        *("flow", "intake", "rulebook", "adapters", "values"),
         *("actions", "core", "ports", "model"),
     ]
     assert CONTRACTS["Imports point down"]["exhaustive"] is True
