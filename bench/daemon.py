@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench.lines import BenchFailedError, environment, tail
-from remediator.wiring import daemon_file
+from remediator.desk import daemon_file
 
 START_S = 60.0
 END_S = 40.0

@@ -1,4 +1,4 @@
-"""The only file that names adapters: settings in, a running daemon out."""
+"""The only file that names what acts on the world: settings in, a running daemon out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -24,7 +22,7 @@ from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
 from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
-from remediator.adapters.ledger.connect import reachable, without_password
+from remediator.adapters.ledger.connect import without_password
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.group_commit import GroupCommit
@@ -38,6 +36,7 @@ from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.wakeups import Wakeups
 from remediator.adapters.notify import LogNotifier, WebhookNotifier
 from remediator.adapters.observer import Telemetry
+from remediator.desk import daemon_file
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Bounds, Cluster, Parts, Stores
 from remediator.flow.pipeline import pipeline
@@ -45,13 +44,11 @@ from remediator.flow.receive import Receive
 from remediator.flow.supervisor import Background, Supervisor
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
-from remediator.ports.clock import Clock
 from remediator.ports.health import HealthStatus
-from remediator.ports.ledger import Approvals, LedgerReader
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import StageEvent
 from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
-from remediator.settings import Settings, load_settings
+from remediator.settings import Settings
 from remediator.web.door import DoorLimits
 from remediator.web.health import Check
 from remediator.web.server import WebServer
@@ -62,53 +59,6 @@ MEASURE_S = 1.0
 SILENT_S = 60.0
 OLD_SIGNAL_S = 60.0
 APPEND_S = 2.0
-
-
-def daemon_file(state_dir: Path) -> Path:
-    """Return the file in which a running daemon says where it is, for the commands on the same machine."""
-    return state_dir / "daemon.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What commands that read the ledger, or answer for it, work with. ``live``: a daemon may be writing to it."""
-
-    view: LedgerReader
-    approvals: Approvals
-    clock: Clock
-    live: bool
-
-
-@asynccontextmanager
-async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
-    """Open the ledger that the flags, the environment or the daemon on this machine name.
-
-    Raises ConfigError when there is none, LedgerError when nobody answers.
-    """
-    settings = load_settings(flags)
-    async with AsyncExitStack() as stack:
-        dsn, live = settings.database_url, True
-        if dsn is None:
-            dsn, live = await _dsn_on_this_machine(settings.state_dir, stack)
-        pools = await stack.enter_async_context(open_pools(dsn))
-        appender = LedgerAppender(pools.stages)
-        yield Desk(view=LedgerView(pools.read), approvals=appender, clock=SystemClock(), live=live)
-
-
-async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> tuple[str, bool]:
-    """Return the daemon's database, and whether it runs; else it is started for the length of the command."""
-    place = daemon_file(state_dir)
-    if place.exists():
-        dsn = str(msgspec.json.decode(place.read_bytes())["dsn"])
-        if await reachable(dsn):
-            return dsn, True
-    data = state_dir / "postgres"
-    if not (data / "cluster").exists():
-        message = f"there is no ledger in {state_dir}: the daemon has not run here; give --state-dir or --database-url"
-        raise ConfigError(message)
-    server = await stack.enter_async_context(running(data))
-    await migrate(server.dsn)
-    return server.dsn, False
 
 
 async def start(settings: Settings) -> None:

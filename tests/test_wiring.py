@@ -14,11 +14,12 @@ import pytest
 from remediator.adapters.observer import Telemetry
 from remediator.cli.endings import ended_by, leaves
 from remediator.cli.exits import Exit
+from remediator.desk import daemon_file, open_desk
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
 from remediator.ports.ledger import LedgerQuery
 from remediator.settings import load_settings
-from remediator.wiring import Daemon, daemon_file, open_desk
+from remediator.wiring import Daemon
 from tests.acceptance.daemon import RULES
 
 

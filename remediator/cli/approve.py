@@ -9,7 +9,7 @@ import sys
 from remediator.cli.exits import Exit
 from remediator.cli.paint import safe
 from remediator.cli.reading import add_database_arguments, at_desk, numbered
-from remediator.wiring import Desk
+from remediator.desk import Desk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from remediator.cli.demo_world import DemoFailed, Monitoring, Watch, not_availab
 from remediator.cli.endings import leaves
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe
+from remediator.desk import Desk, open_desk
 from remediator.model.entry import Entry, EntryKind
 from remediator.model.errors import RemediatorError
 from remediator.model.incident import IncidentState
@@ -30,7 +31,6 @@ from remediator.ports.ledger import LedgerQuery
 from remediator.sandbox import scenario
 from remediator.sandbox.cluster import SandboxCluster
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR
-from remediator.wiring import Desk, open_desk
 
 PATIENCE_S = 90.0
 BATCH = 500

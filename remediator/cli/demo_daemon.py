@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from remediator.cli.demo_world import DemoFailed
+from remediator.desk import daemon_file
 from remediator.sandbox.cluster import SandboxCluster
-from remediator.wiring import daemon_file
 
 RULES = Path(__file__).with_name("demo_rules")
 START_S = 60.0

@@ -12,10 +12,10 @@ from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe
 from remediator.cli.reading import add_database_arguments, at_desk, numbered
+from remediator.desk import Desk
 from remediator.model.entry import Entry
 from remediator.model.incident import Incident
 from remediator.ports.ledger import LedgerQuery
-from remediator.wiring import Desk
 
 MOST = 1000
 INDENT = " " * (2 + lines.HEAD.index("SENTENCE"))

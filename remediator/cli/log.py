@@ -13,8 +13,8 @@ from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import paint_for
 from remediator.cli.reading import add_database_arguments, at_desk, how_many, incident_number
+from remediator.desk import Desk
 from remediator.ports.ledger import LedgerQuery
-from remediator.wiring import Desk
 
 FOLLOW_S = 0.5
 BATCH = 1000

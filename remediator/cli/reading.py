@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from remediator.cli.exits import Exit
+from remediator.desk import Desk, open_desk
 from remediator.model.errors import ConfigError, PortError
-from remediator.wiring import Desk, open_desk
 
 MOST_DIGITS = 18
 

@@ -10,8 +10,8 @@ from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, table
 from remediator.cli.reading import add_database_arguments, at_desk, how_many
+from remediator.desk import Desk
 from remediator.model.incident import Incident, IncidentState
-from remediator.wiring import Desk
 
 MOST = 50
 

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from remediator.adapters.clock import SystemClock
-from remediator.wiring import daemon_file
+from remediator.desk import daemon_file
 
 HOOK = "/api/v1/webhooks/alertmanager"
 TOKEN = "acceptance-token-0123456789abcdef"

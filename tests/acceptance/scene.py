@@ -18,6 +18,7 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.marks import ACTION
 from remediator.cli import lines
 from remediator.cli.paint import Paint
+from remediator.desk import Desk, open_desk
 from remediator.model.entry import Entry, EntryKind
 from remediator.model.incident import IncidentState
 from remediator.ports.ledger import LedgerQuery
@@ -27,7 +28,6 @@ from remediator.sandbox.cluster import SandboxCluster
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR
 from remediator.sandbox.requestlog import RequestRecord
 from remediator.sandbox.resources import Json
-from remediator.wiring import Desk, open_desk
 from tests.acceptance.daemon import Daemon
 
 PATIENCE_S = 45.0

@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 
 from remediator.adapters.clock import SystemClock
+from remediator.desk import open_desk
 from remediator.model.entry import EntryKind
 from remediator.ports.ledger import LedgerQuery
-from remediator.wiring import open_desk
 from tests.acceptance.daemon import Daemon, clean_environment
 from tests.acceptance.scene import body
 
