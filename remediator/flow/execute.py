@@ -16,6 +16,7 @@ from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.doubt import Doubt
 from remediator.flow.evidence import capture
+from remediator.flow.forgive import forgive
 from remediator.flow.parts import Parts
 from remediator.flow.words import action_entry, image_data
 from remediator.model.action import ActionState
@@ -76,6 +77,7 @@ class Execute:
         try:
             await self._carry_out(claim)
         except PortError as error:
+            forgive(error, f"action {claim.action.number}")
             # The lease ends by itself and the action is taken up again, by this replica or another.
             fields = {
                 "action": claim.action.number,

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from remediator.flow.bells import Bells, Stage
-from remediator.model.errors import InvariantBroken, PortError
+from remediator.flow.forgive import forgive
+from remediator.model.errors import PortError
 from remediator.ports.clock import Clock
 from remediator.ports.observer import Observer, StageEvent
 
@@ -68,8 +69,7 @@ class Lane:
         try:
             done = await self.step()
         except PortError as error:
-            if error.reason == "bug":
-                raise InvariantBroken(f"the lane {self.stage} cannot work: {error}") from error
+            forgive(error, f"the lane {self.stage}")
             self.troubles += 1
             fields = {"lane": self.stage.value, "error": str(error), "in_a_row": self.troubles}
             self.observer.tell(StageEvent(stage=self.stage.value, outcome="trouble", fields=fields))

@@ -149,3 +149,23 @@ async def test_an_action_that_nobody_could_look_at_ends_with_people(database: st
         assert (await r.states(), len(r.writes())) == (["unknown"], 1)
         (message,) = r.people.heard
         assert "nobody knows whether it helped" in message["message"]
+
+
+async def test_a_bug_that_an_action_meets_ends_the_process(database: str) -> None:
+    """The schema is not ours any more: an action that is interrupted for ever would look like an outage."""
+
+    async def act() -> None:
+        async with rig(database) as r:
+            r.put(deployment())
+            await r.deliver(alert())
+            await step(r, "match", "assess", "admit")
+            await r.sql.execute(POISON.replace("22000", "42703"))
+            await r.sql.execute(
+                """CREATE TRIGGER refuse BEFORE UPDATE ON remediator.actions FOR EACH ROW
+                   WHEN (NEW.state = 'dispatched') EXECUTE FUNCTION remediator.refuse()"""
+            )
+            await step(r, "execute")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await act()
+    assert caught.group_contains(InvariantBroken)

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.forgive import forgive
 from remediator.flow.lane import GATHER_FROM, GATHER_MOST_S, Lane
 from remediator.flow.pipeline import Pipeline
 from remediator.flow.supervisor import Background, Supervisor
-from remediator.model.errors import InvariantBroken, LedgerError
+from remediator.model.errors import ClusterError, InvariantBroken, LedgerError
 from remediator.sandbox.clock import VirtualClock
 from tests.flow.rig import Ear
 
@@ -238,6 +239,15 @@ async def test_few_alerts_and_full_batches_are_not_made_to_wait(done: int, rests
         await clock.advance(0.06)
         assert len(begun) > 1
         working.stop()
+
+
+async def test_one_rule_tells_bugs_from_trouble() -> None:
+    """Lanes and actions under way ask it alike."""
+    forgive(LedgerError("unavailable", "away", retryable=True), "somebody")
+    forgive(ClusterError("forbidden", "no"), "somebody")
+    with pytest.raises(InvariantBroken, match="somebody cannot work: bug: no such column") as raised:
+        forgive(LedgerError("bug", "no such column"), "somebody")
+    assert isinstance(raised.value.__cause__, LedgerError)
 
 
 async def test_a_database_that_calls_our_statement_wrong_is_no_outage() -> None:
