@@ -41,6 +41,7 @@ from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Bounds, Cluster, Parts, Stores
 from remediator.flow.pipeline import pipeline
 from remediator.flow.receive import Receive
+from remediator.flow.rule_history import News, RuleHistory
 from remediator.flow.supervisor import Background, Supervisor
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
@@ -85,6 +86,7 @@ class Daemon:
     inbox: LedgerInbox
     rulebook: LiveRulebook
     appender: LedgerAppender
+    rule_history: RuleHistory
 
     def __init__(self, settings: Settings, observer: Telemetry) -> None:
         """Begin with what needs no I/O."""
@@ -107,6 +109,7 @@ class Daemon:
         moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
+        self.rule_history = RuleHistory(self.appender, self.clock, self.observer)
         cluster = LateCluster(
             access=self.access,
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
@@ -140,6 +143,7 @@ class Daemon:
             Background(name="deliveries", run=deliveries.run),
             Background(name="moves", run=moves.run),
             Background(name="cluster", run=cluster.run),
+            Background(name="rule_history", run=self.rule_history.run),
             Background(name="rules", run=lambda: self.rulebook.watch(asyncio.Event())),
             Background(name="measure", run=self._measure),
             Background(name="housekeeping", run=housekeeping.run),
@@ -152,14 +156,26 @@ class Daemon:
             observer=self.observer,
             drain_s=settings.drain,
         )
-        await self._keep_rules(self.rulebook.current().digest, EntryKind.RULES_LOADED, "rules loaded at start")
+        await self._keep_rules("rules loaded at start")
+        await self.rule_history.write()
 
     async def run(self) -> None:
         """Work until ``supervisor.stop`` is set; raise what killed a task, or the bug that a request met."""
-        await self.supervisor.run()
+        try:
+            await self.supervisor.run()
+        finally:
+            await self._end_history()
         if self.broken is not None:
             raise self.broken
         await self._append(NewEntry(kind=EntryKind.STOPPED, summary=f"stopped in good order: {self._name()}"))
+
+    async def _end_history(self) -> None:
+        """Write down what the history of the rules still holds, and say what could not be."""
+        try:
+            async with asyncio.timeout(APPEND_S):
+                await self.rule_history.write()
+        except TimeoutError:
+            self._tell("rule_history", "lost", waiting=self.rule_history.waiting)
 
     def _read_files(self) -> None:
         """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
@@ -234,20 +250,18 @@ class Daemon:
 
     async def _rules_changed(self, reload: Reload) -> None:
         if reload.outcome is ReloadOutcome.LOADED:
-            await self._keep_rules(reload.rules.digest, EntryKind.RULES_LOADED, "rules loaded")
+            await self._keep_rules("rules loaded")
             return
         faults = [str(fault) for fault in reload.faults]
         summary = f"{len(faults)} faults in the rule files; the last good rules stay in force: {faults[0]}"
         entry = NewEntry(kind=EntryKind.RULES_REJECTED, summary=summary, data={"faults": faults[:100]})
-        await self._append(entry)
+        await self.rule_history.add(News(entry=entry))
 
-    async def _keep_rules(self, digest: str, kind: EntryKind, words: str) -> None:
-        count = len(self.rulebook.current().rules)
-        entry = NewEntry(kind=kind, summary=f"{words}: {count} rules, digest {digest[:12]}", data={"digest": digest})
-        try:
-            await self.appender.keep_rule_set(digest, self.rulebook.files, entry)
-        except PortError as error:
-            self._tell("rules", "unrecorded", error=str(error))
+    async def _keep_rules(self, words: str) -> None:
+        rules = self.rulebook.current()
+        summary = f"{words}: {len(rules.rules)} rules, digest {rules.digest[:12]}"
+        entry = NewEntry(kind=EntryKind.RULES_LOADED, summary=summary, data={"digest": rules.digest})
+        await self.rule_history.add(News(entry=entry, digest=rules.digest, files=self.rulebook.files))
 
     async def _append(self, entry: NewEntry) -> None:
         try:

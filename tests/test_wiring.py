@@ -24,12 +24,12 @@ from tests.acceptance.daemon import RULES
 
 
 @asynccontextmanager
-async def set_up(folder: Path, database: str) -> AsyncIterator[Daemon]:
+async def set_up(folder: Path, database: str, rules: Path = RULES) -> AsyncIterator[Daemon]:
     """A daemon that is ready to run."""
     flags = {
         "listen": "127.0.0.1:0",
         "insecure_no_auth": "true",
-        "rules": str(RULES),
+        "rules": str(rules),
         "state_dir": str(folder / "state"),
         "database_url": database,
     }
@@ -87,6 +87,42 @@ async def test_an_entry_that_cannot_be_written_is_not_waited_for(
             await blocker.close()
     assert "unrecorded" in "".join(capfd.readouterr())
     assert EntryKind.STOPPED not in await _kinds(database)
+
+
+async def _until_loaded(database: str, times: int) -> None:
+    async with asyncio.timeout(30):
+        while (await _kinds(database)).count(EntryKind.RULES_LOADED) < times:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("ending", [False, True], ids=["running", "stopping"])
+async def test_rules_that_change_while_the_database_is_away_are_recorded(
+    tmp_path: Path, database: str, ending: bool
+) -> None:
+    """They are in force at once, and in the ledger as soon as it can be written to; at the latest at the end."""
+    rules = tmp_path / "rules.yaml"
+    text = (RULES / "acceptance.yaml").read_text(encoding="utf-8")
+    rules.write_text(text, encoding="utf-8")
+    async with set_up(tmp_path, database, rules) as daemon, asyncio.TaskGroup() as tasks:
+        owner = await asyncpg.connect(database)
+        running = tasks.create_task(daemon.run())
+        await _listening(daemon)
+        await owner.execute("REVOKE INSERT ON remediator.ledger FROM remediator_app")
+        rules.write_text(f"{text}# changed\n", encoding="utf-8")
+        await daemon.rulebook.reload()
+        async with asyncio.timeout(30):
+            while not daemon.rule_history.waiting:
+                await asyncio.sleep(0.01)
+        if ending:
+            await owner.execute("GRANT INSERT ON remediator.ledger TO remediator_app")
+            daemon.supervisor.stop.set()
+        else:
+            await owner.execute("GRANT INSERT ON remediator.ledger TO remediator_app")
+            await _until_loaded(database, 2)
+            daemon.supervisor.stop.set()
+        await running
+        await owner.close()
+    assert (await _kinds(database)).count(EntryKind.RULES_LOADED) == 2
 
 
 def test_what_ends_a_daemon_is_told_by_kind(

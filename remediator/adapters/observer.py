@@ -47,9 +47,9 @@ _DEBUG = frozenset(
 _WARNING = frozenset(
     {
         "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
-        "interrupted", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
+        "interrupted", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
         "retried", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
-        "unreadable", "world_readable", "worse",
+        "unmeasured", "unreadable", "unrecorded", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
 _ERROR = frozenset({"bug", "dead", "failed", "fault"})

@@ -29,6 +29,14 @@ class LedgerWriter(Protocol):
         ...
 
 
+class RuleSets(Protocol):
+    """Keeps every rule set ever loaded."""
+
+    async def keep_rule_set(self, digest: str, files: dict[str, str], entry: NewEntry) -> None:
+        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it, in one commit."""
+        ...
+
+
 class LedgerReader(Protocol):
     """Reads; nothing here takes a lock."""
 

@@ -13,7 +13,7 @@ from remediator.ports.ledger import LedgerQuery
 
 
 class LedgerAppender:
-    """Implements ports.ledger.LedgerWriter, and keeps every rule set ever loaded."""
+    """Implements ports.ledger.LedgerWriter, Approvals and RuleSets."""
 
     def __init__(self, pool: LedgerPool) -> None:
         """Work on ``pool``."""
@@ -25,9 +25,10 @@ class LedgerAppender:
             await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
 
     async def keep_rule_set(self, digest: str, files: dict[str, str], entry: NewEntry) -> None:
-        """Keep the files of a rule set under its digest, with the entry that tells of its loading."""
+        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it."""
         async with transaction(self._pool) as connection:
-            await connection.execute(QUERIES["put_rule_set"], digest, rows.as_json(files))
+            if digest:
+                await connection.execute(QUERIES["put_rule_set"], digest, rows.as_json(files))
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
 
     async def answer(self, number: int, *, approved: bool, actor: str, reason: str) -> bool:
