@@ -20,12 +20,11 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
-from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
+from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.connect import without_password
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
-from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
@@ -106,7 +105,7 @@ class Daemon:
         self._read_files()
         background = [*await self._database(stack)]
         deliveries = deliveries_together(self.pools.intake, seconds=settings.accept_deadline)
-        moves = GroupCommit(self.pools.stages, write_moves, size=lambda _: 4096)
+        moves = moves_together(self.pools.stages)
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
         self.rule_history = RuleHistory(self.appender, self.clock, self.observer)

@@ -12,10 +12,11 @@ from remediator.model.facts import Facts, WorkloadFacts
 from remediator.model.rule import Recovery
 
 SHORTEST_S = 0.5
-SHORTEST_FIRING_S = 2.0
+SHORTEST_FIRING_S = 5.0
 LONGEST_S = 15.0
 """Seconds between two looks; they grow with the time since the action, so that what heals at once is seen at once.
-While an alert fires nothing can be proven, and the alert's end hastens the next look by itself."""
+While an alert fires nothing can be proven but that a rollout is stuck, and the alert's end hastens the next look by
+itself: looks are for other workloads then."""
 
 
 class Question(Struct, frozen=True, kw_only=True):

@@ -6,18 +6,19 @@ It is also the net under everything else: an incident that is still open past it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from remediator.core.severity import escalate_after, respond_within
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
-from remediator.flow.reading import read_facts
+from remediator.flow.reading import read_workload
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import PortError
 from remediator.model.facts import Facts
 from remediator.model.incident import Incident, IncidentState
 from remediator.model.rule import Recovery
-from remediator.ports.incidents import DueIncident
+from remediator.ports.incidents import DueIncident, NextIncidentLook
 from remediator.ports.observer import StageEvent
 
 LOOK_AGAIN = timedelta(seconds=15)
@@ -34,31 +35,48 @@ class Close:
         """Look at the incidents that are due; return how many."""
         bounds = self.parts.bounds
         due = await self.parts.stores.incidents.due(bounds.close_batch, bounds.look_lease_s)
-        return await beside(due, self._look, name="close")
+        later: list[NextIncidentLook] = []
 
-    async def _look(self, item: DueIncident) -> None:
+        async def look(item: DueIncident) -> None:
+            following = await self._look(item)
+            if following is not None:
+                later.append(following)
+
+        try:
+            count = await beside(due, look, name="close")
+        except PortError:
+            await self._again(later)
+            raise
+        await self._again(later)
+        return count
+
+    async def _again(self, later: list[NextIncidentLook]) -> None:
+        if later:
+            await self.parts.stores.incidents.look_again(later)
+
+    async def _look(self, item: DueIncident) -> NextIncidentLook | None:
+        """Look at one incident, and return when to look again; None: it has ended."""
         incident = item.incident
+        again = NextIncidentLook(incident=incident.id, check_at=item.now + LOOK_AGAIN)
         if item.firing or item.moving:
             await self._watch_the_clock(item)
-            await self._again(incident, item.now + LOOK_AGAIN, None)
-            return
+            return again
         rule = self.parts.rulebook.named(incident.rule)
         quiet_for = timedelta(seconds=(rule.recover if rule else Recovery()).for_s)
         healthy, words = await self._healthy(incident)
         if not healthy:
             await self._watch_the_clock(item)
-            await self._again(incident, item.now + LOOK_AGAIN, None)
-            return
+            return again
         since = incident.healthy_since or item.now
         if item.now - since < quiet_for:
-            await self._again(incident, since + quiet_for, since)
-            return
+            return NextIncidentLook(incident=incident.id, check_at=since + quiet_for, healthy_since=since)
         await self._resolve(incident, words)
+        return None
 
     async def _healthy(self, incident: Incident) -> tuple[bool, str]:
         if incident.target is None:
             return True, "no alert fires any more"
-        facts = await read_facts(self.parts, incident.target)
+        facts = await read_workload(self.parts, incident.target)
         return healthy(facts)
 
     async def _resolve(self, incident: Incident, words: str) -> None:
@@ -84,9 +102,6 @@ class Close:
         if await self.parts.stores.incidents.escalate(incident.id, message):
             self.parts.observer.tell(StageEvent(stage="escalate", outcome="clock", fields={"incident": incident.id}))
             self.bells.ring(Stage.NOTIFY)
-
-    async def _again(self, incident: Incident, at: datetime, healthy_since: datetime | None) -> None:
-        await self.parts.stores.incidents.look_again(incident.id, at, healthy_since)
 
 
 def healthy(facts: Facts) -> tuple[bool, str]:

@@ -55,7 +55,6 @@ class Doubt:
         """Write down that the write was stored."""
         entry = action_entry(EntryKind.ACTION_APPLIED, claim.action, summary, data)
         await self.parts.stores.actions.applied(claim.action.number, claim.action.fence, entry)
-        self.bells.ring(Stage.VERIFY)
 
     async def settle(self, claim: Claim) -> bool:
         """Settle an action that a former owner left after its write may have gone out.

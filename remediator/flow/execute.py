@@ -36,6 +36,8 @@ ENTRIES = {
     ActionState.OBSERVED: EntryKind.ACTION_OBSERVED,
 }
 FENCE = "remediator.io/fence"
+FRESH = 0.1
+"""The part of its lease after which an action is held on to anew before it is written."""
 # States in which a dead owner may have sent its write already.
 SENT = frozenset({ActionState.DISPATCHED, ActionState.IN_DOUBT})
 
@@ -49,6 +51,7 @@ class Execute:
         self.bells = bells
         self.doubt = Doubt(parts, bells)
         self._under_way = 0
+        self._more = False
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -60,22 +63,28 @@ class Execute:
         """Wait for the actions under way: a write that was sent is classified before the process ends."""
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]  # the three of the protocol
 
+    def crowded(self) -> bool:
+        """Tell whether more actions wait than may be under way."""
+        return self._more
+
     async def step(self) -> int:
-        """Claim as many actions as there is room for and begin with them; return how many."""
-        room = self.parts.bounds.execute_concurrency - self._under_way
+        """Claim as many actions as there is room for and begin with them; return 0 where no more wait than these."""
+        bounds = self.parts.bounds
+        room = bounds.execute_concurrency - self._under_way
         if room <= 0:
             return 0
-        bounds = self.parts.bounds
+        began = self.parts.clock.monotonic()
         claims = await self.parts.stores.actions.claim(room, self.parts.owner, bounds.action_lease_s)
+        self._more = len(claims) == room
         for claim in claims:
             self._under_way += 1
-            self._tasks.create_task(self._run(claim), name=f"action-{claim.action.number}")
-        return len(claims)
+            self._tasks.create_task(self._run(claim, began), name=f"action-{claim.action.number}")
+        return len(claims) if self._more else 0
 
-    async def _run(self, claim: Claim) -> None:
-        began = self.parts.clock.monotonic()
+    async def _run(self, claim: Claim, began: float) -> None:
+        """Carry out an action that was claimed no earlier than ``began``."""
         try:
-            await self._carry_out(claim)
+            await self._carry_out(claim, began)
         except PortError as error:
             forgive(error, f"action {claim.action.number}")
             # The lease ends by itself and the action is taken up again, by this replica or another.
@@ -88,7 +97,7 @@ class Execute:
             self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
         finally:
             self._under_way -= 1
-            self.bells.ring(Stage.EXECUTE)
+            self._ring_for_more()
         seconds = self.parts.clock.monotonic() - began
         self.parts.observer.tell(
             StageEvent(
@@ -99,7 +108,13 @@ class Execute:
             )
         )
 
-    async def _carry_out(self, claim: Claim) -> None:
+    def _ring_for_more(self) -> None:
+        """Claim for several places at once: a claim for each place that gets free would cost as much as the action."""
+        concurrency = self.parts.bounds.execute_concurrency
+        if self._more and concurrency - self._under_way >= max(1, concurrency // 4):
+            self.bells.ring(Stage.EXECUTE)
+
+    async def _carry_out(self, claim: Claim, began: float) -> None:
         action = claim.action
         if not await self._may_begin(claim):
             return
@@ -111,7 +126,7 @@ class Execute:
                 case CaptureEvidence():
                     await capture(self.parts, claim, step)
                 case PatchObject():
-                    await self._patch(claim, step)
+                    await self._patch(claim, step, began)
                     return
                 case Notify():
                     await self._finish(claim, people=step)
@@ -150,10 +165,12 @@ class Execute:
             done = structs.replace(done, say=people.message)
         await self._end(done)
 
-    async def _patch(self, claim: Claim, step: PatchObject) -> None:
+    async def _patch(self, claim: Claim, step: PatchObject, began: float) -> None:
         refused = WriteRefused(reason="conflict", message="it was never sent")
+        # The claim has told all that a renewal would; evidence, conflicts and a busy API server take time.
+        fresh = self.parts.clock.monotonic() - began < self.parts.bounds.action_lease_s * FRESH
         for attempt in range(1, self.parts.bounds.write_tries + 1):
-            if not await self._still_wanted(claim):
+            if not (fresh and attempt == 1) and not await self._still_wanted(claim):
                 return
             live = await self._live(claim)
             if live is None:
@@ -174,10 +191,7 @@ class Execute:
         await self._refuse(claim, note, refused.reason)
 
     async def _still_wanted(self, claim: Claim) -> bool:
-        """Prove once more, just before the object is read for a write, that the alert fires and the decision is fresh.
-
-        Evidence, conflicts and a busy API server take time, and each try begins here.
-        """
+        """Hold on to the action, and prove once more that its alert fires and the decision is fresh; else end it."""
         action = claim.action
         standing = await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
         if standing is None:
@@ -209,7 +223,7 @@ class Execute:
         """Send one write and settle what came back; a refusal asks for another try on a fresh read."""
         action, dry_run = claim.action, claim.action.mode is Mode.OBSERVE
         if not dry_run and not await self._intend(claim, live):
-            return None
+            return await self._not_intended(claim)
         mark = WriteMark(
             action_id=action.id,
             number=action.number,
@@ -241,6 +255,12 @@ class Execute:
         action = claim.action
         entry = action_entry(EntryKind.ACTION_DISPATCHED, action, f"sending: {action.plan.summary}", image_data(live))
         return await self.parts.stores.actions.dispatched(action.number, action.fence, live.image, entry)
+
+    async def _not_intended(self, claim: Claim) -> WriteRefused | None:
+        """Find out why no intent could be written: the action is another owner's, or its alert has just ended."""
+        if await self._still_wanted(claim):
+            return WriteRefused(reason="conflict", message="the alert had ended, and fires again")
+        return None
 
     async def _refused(self, claim: Claim, result: WriteRefused) -> WriteRefused | None:
         if result.reason == "conflict":

@@ -26,7 +26,7 @@ class Bounds:
     assess_concurrency: int = 32
     admit_batch: int = 64
     execute_concurrency: int = 16
-    verify_batch: int = 16
+    verify_batch: int = 64
     close_batch: int = 64
     notify_batch: int = 16
     poll_s: float = 1.0

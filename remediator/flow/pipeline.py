@@ -52,7 +52,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
             (Stage.ASSESS, assess.step, (Stage.ADMIT,)),
             (Stage.ADMIT, Admit(parts, assess).step, (Stage.EXECUTE, Stage.NOTIFY, Stage.ASSESS)),
             (Stage.EXECUTE, execute.step, ()),
-            (Stage.VERIFY, Verify(parts, bells).step, ()),
+            (Stage.VERIFY, Verify(parts, bells, execute.crowded).step, ()),
             (Stage.CLOSE, Close(parts, bells).step, ()),
             (Stage.NOTIFY, NotifyPeople(parts).step, ()),
         )

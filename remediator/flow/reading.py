@@ -11,9 +11,9 @@ from remediator.model.facts import Facts
 from remediator.model.target import Target
 
 
-async def read_facts(parts: Parts, target: Target) -> Facts:
-    """Read a target's facts."""
-    return await facts_within(parts, lambda: parts.cluster.reader.facts(target))
+async def read_workload(parts: Parts, target: Target) -> Facts:
+    """Read a target by itself: a verdict rests on what the workload counts, and one request is enough for that."""
+    return await facts_within(parts, lambda: parts.cluster.reader.facts(target, alone=True))
 
 
 async def facts_within(parts: Parts, read: Callable[[], Awaitable[Facts]]) -> Facts:

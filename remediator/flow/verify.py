@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from remediator.core.judge import Judgement, Question, judge
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
-from remediator.flow.reading import read_facts
+from remediator.flow.reading import read_workload
 from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, Verdict
 from remediator.model.entry import EntryKind
+from remediator.model.errors import PortError
 from remediator.model.rule import Recovery
-from remediator.ports.actions import Conclusion, Due, Recovered, Successor
+from remediator.ports.actions import Conclusion, Due, NextLook, Recovered, Successor
 from remediator.ports.observer import StageEvent
 
 ENDS = {
@@ -23,25 +25,52 @@ ENDS = {
     Verdict.WORSE: ActionState.WORSE,
     Verdict.UNKNOWN: ActionState.UNKNOWN,
 }
+STAND_BACK_S = 1.0
+"""While more actions wait than can be carried out at once, a batch of looks is taken once in so many seconds: a write
+that comes late is worse than a verdict that does, but verdicts come all the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verify:
-    """The stage."""
+    """The stage. ``crowded`` tells whether actions wait for others to be carried out."""
 
     parts: Parts
     bells: Bells
+    crowded: Callable[[], bool]
+    _not_before: float = field(default=0.0, init=False)
 
     async def step(self) -> int:
         """Look at the actions that are due; return how many."""
-        bounds = self.parts.bounds
+        bounds, now = self.parts.bounds, self.parts.clock.monotonic()
+        if self.crowded() and now < self._not_before:
+            return 0
+        self._not_before = now + STAND_BACK_S
         due = await self.parts.stores.actions.due(bounds.verify_batch, bounds.look_lease_s)
-        return await beside(due, self._look, name="verify")
+        later: list[NextLook] = []
 
-    async def _look(self, item: Due) -> None:
+        async def look(item: Due) -> None:
+            judgement = await self._judge(item)
+            if judgement.verdict is Verdict.WAIT:
+                later.append(_next_look(item, judgement))
+            else:
+                await self._conclude(item, judgement)
+
+        try:
+            count = await beside(due, look, name="verify")
+        except PortError:
+            await self._again(later)
+            raise
+        await self._again(later)
+        return count
+
+    async def _again(self, later: list[NextLook]) -> None:
+        if later:
+            await self.parts.stores.actions.look_again(later)
+
+    async def _judge(self, item: Due) -> Judgement:
         rule = self.parts.rulebook.named(item.action.rule)
-        facts = await read_facts(self.parts, item.action.target)
-        judgement = judge(
+        facts = await read_workload(self.parts, item.action.target)
+        return judge(
             Question(
                 now=item.now,
                 applied_at=item.action.applied_at or item.now,
@@ -53,12 +82,6 @@ class Verify:
                 ready_before=item.ready_before,
             )
         )
-        if judgement.verdict is Verdict.WAIT:
-            await self.parts.stores.actions.look_again(
-                item.action.number, item.action.fence, judgement.check_at, judgement.quiet_since
-            )
-            return
-        await self._conclude(item, judgement)
 
     async def _conclude(self, item: Due, judgement: Judgement) -> None:
         action, state = item.action, ENDS[judgement.verdict]
@@ -85,3 +108,13 @@ class Verify:
             return Recovered(message=f"{item.action.plan.summary}: {message}")
         rule = self.parts.rulebook.named(item.action.rule)
         return successors.after(rule, item.action, successors.Ending(state=state, note=message, tries=item.tries))
+
+
+def _next_look(item: Due, judgement: Judgement) -> NextLook:
+    action = item.action
+    return NextLook(
+        number=action.number,
+        fence=action.fence,
+        check_at=judgement.check_at,
+        quiet_since=judgement.quiet_since,
+    )

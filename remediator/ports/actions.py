@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -86,6 +87,15 @@ class Due(Struct, frozen=True, kw_only=True):
     tries: int = 1
 
 
+class NextLook(Struct, frozen=True, kw_only=True):
+    """When to look again at an applied action, and since when its incident has been quiet."""
+
+    number: int
+    fence: int
+    check_at: datetime
+    quiet_since: datetime | None = None
+
+
 class ActionStore(Protocol):
     """Each method tells whether the fence was still ours; False means that another owner has taken over: stop."""
 
@@ -98,7 +108,11 @@ class ActionStore(Protocol):
         ...
 
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
-        """Write down that the write is about to be sent, with the object as it is."""
+        """Write down that the write is about to be sent, with the object as it is.
+
+        False also where there is no reason for it in that moment: no alert of the incident fires, or the decision is
+        past its shelf life. ``renew`` tells which.
+        """
         ...
 
     async def in_doubt(self, number: int, fence: int, entry: NewEntry) -> bool:
@@ -117,8 +131,8 @@ class ActionStore(Protocol):
         """Take applied actions whose next look is due, for ``lease_s`` seconds."""
         ...
 
-    async def look_again(self, number: int, fence: int, check_at: datetime, quiet_since: datetime | None) -> bool:
-        """Set the time of the next look."""
+    async def look_again(self, looks: Sequence[NextLook]) -> frozenset[int]:
+        """Set the times of next looks; return the numbers of the actions that are still ours to look at."""
         ...
 
 

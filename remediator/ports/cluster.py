@@ -108,8 +108,11 @@ class ClusterReader(Protocol):
         """
         ...
 
-    async def facts(self, target: Target) -> Facts:
-        """Read one workload and its pods. One that is not there, or is another uid, is a ``problem``, not an error."""
+    async def facts(self, target: Target, *, alone: bool = False) -> Facts:
+        """Read one workload and its pods. One that is not there, or is another uid, is a ``problem``, not an error.
+
+        ``alone``: the workload only, in one request; it counts its pods itself, and ``facts.pods`` is empty.
+        """
         ...
 
     async def live(self, target: Target) -> LiveObject:

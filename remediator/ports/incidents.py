@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,6 +21,14 @@ class DueIncident(Struct, frozen=True, kw_only=True):
     now: datetime
 
 
+class NextIncidentLook(Struct, frozen=True, kw_only=True):
+    """When to look again at an open incident, and since when its target has been healthy without an alert."""
+
+    incident: int
+    check_at: datetime
+    healthy_since: datetime | None = None
+
+
 class Notification(Struct, frozen=True, kw_only=True):
     """One message in the outbox."""
 
@@ -36,8 +45,8 @@ class IncidentStore(Protocol):
         """Take open incidents whose next look is due."""
         ...
 
-    async def look_again(self, incident: int, check_at: datetime, healthy_since: datetime | None) -> None:
-        """Set the time of the next look."""
+    async def look_again(self, looks: Sequence[NextIncidentLook]) -> None:
+        """Set the times of next looks."""
         ...
 
     async def resolve(self, incident: int, entry: NewEntry) -> bool:

@@ -20,10 +20,9 @@ from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.evidence import KubernetesEvidence
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.writer import KubernetesWriter
-from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
+from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
-from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
@@ -285,7 +284,7 @@ async def rig(
         stack.push_async_callback(client.close)
         pools = await stack.enter_async_context(open_pools(dsn))
         deliveries = deliveries_together(pools.intake)
-        moves = GroupCommit(pools.stages, write_moves, size=lambda _: 1000)
+        moves = moves_together(pools.stages)
         clock = SystemClock()
         parts = Parts(
             stores=Stores(

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from remediator.flow.parts import Bounds, Parts
+from remediator.flow.parts import Bounds, Parts, Stores
+from remediator.model.action import BeforeImage
+from remediator.model.entry import NewEntry
 from remediator.model.plan import CaptureEvidence
 from remediator.model.signal import Status
+from remediator.ports.actions import ActionStore
 from remediator.ports.cluster import EvidenceBundle
 from tests.flow.rig import a_rule, alert, deployment, rig
 from tests.flow.test_doubt import Fault, abandon
@@ -77,6 +80,57 @@ async def test_what_ends_while_evidence_is_captured_is_not_acted_on(database: st
         await step(r, "execute")
         assert r.writes() == []
         assert (await r.states())[0] == "expired"
+
+
+class Flicker:
+    """An action store under which the alert is silent in the moment of the first intent."""
+
+    def __init__(self, store: ActionStore) -> None:
+        """Stand before the real one."""
+        self.store = store
+        self.silence: Any = None
+        self.noise: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the real one."""
+        return getattr(self.store, name)
+
+    async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
+        """Let the alert end, once; write the intent; let the alert begin again if it is to."""
+        silence, self.silence = self.silence, None
+        if silence is not None:
+            await silence()
+        told = await self.store.dispatched(number, fence, before, entry)
+        if silence is not None and self.noise is not None:
+            await self.noise()
+        return told
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_ends_between_the_read_and_the_write_is_not_written(database: str, again: bool) -> None:
+    """The intent is the last proof: it cannot be written for a silent alert. One that fires again is acted on, once."""
+    made: list[Flicker] = []
+
+    def dress(parts: Parts) -> Parts:
+        made.append(Flicker(parts.stores.actions))
+        return Parts(**{**fields(parts), "stores": Stores(**{**fields(parts.stores), "actions": made[0]})})
+
+    async with rig(database, bounds=QUICK, dress=dress) as r:
+        r.put(deployment())
+
+        async def silence() -> None:
+            await r.sql.execute("UPDATE remediator.alerts SET status = 'resolved'")
+
+        async def noise() -> None:
+            await r.sql.execute("UPDATE remediator.alerts SET status = 'firing'")
+
+        made[0].silence = silence
+        made[0].noise = noise if again else None
+        await r.deliver(alert())
+        await r.settle()
+        assert await r.states() == (["verifying"] if again else ["expired"])
+        assert len(r.writes()) == int(again)
+        assert (await r.kinds()).count("action.dispatched") == int(again)
 
 
 async def test_a_throttled_write_is_not_called_a_conflict(database: str) -> None:

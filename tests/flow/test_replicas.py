@@ -10,10 +10,9 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
+from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
-from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import Purpose, one_pool, open_pools
@@ -40,7 +39,7 @@ async def replica(dsn: str, r: Rig, name: str) -> AsyncIterator[Pipeline]:
         async with open_pools(dsn) as probe:
             server = probe.server
         pool = await stack.enter_async_context(one_pool(dsn, server, Purpose.STAGES))
-        moves = GroupCommit(pool, write_moves, size=lambda _: 1000)
+        moves = moves_together(pool)
         stores = Stores(
             matching=LedgerMatchStore(pool),
             admission=LedgerAdmissionStore(pool),

@@ -57,12 +57,14 @@ class KubernetesReader:
             return found, self._unknown(found)
         return Resolution(target=found.target), await self._around(found)
 
-    async def facts(self, target: Target) -> Facts:
-        """Read one workload and its pods; a problem is a value."""
+    async def facts(self, target: Target, *, alone: bool = False) -> Facts:
+        """Read one workload, and its pods unless it is wanted ``alone``; a problem is a value."""
         try:
             found = await self._get(target)
         except ClusterError as error:
             return self._unknown(problem_of(error))
+        if alone:
+            return Facts(read_at=self._clock.now(), workload=workload_facts(found))
         return await self._around(found)
 
     async def live(self, target: Target) -> LiveObject:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypeAlias, assert_never
 
 from msgspec import Struct
@@ -15,7 +14,17 @@ from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, t
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, BeforeImage
 from remediator.model.entry import EntryKind, NewEntry
-from remediator.ports.actions import CallPeople, Claim, Conclusion, Due, NextRung, Nothing, Recovered, Standing
+from remediator.ports.actions import (
+    CallPeople,
+    Claim,
+    Conclusion,
+    Due,
+    NextLook,
+    NextRung,
+    Nothing,
+    Recovered,
+    Standing,
+)
 
 
 class Move(Struct, frozen=True, kw_only=True):
@@ -106,15 +115,31 @@ class LedgerActionStore:
             for row in found
         )
 
-    async def look_again(self, number: int, fence: int, check_at: datetime, quiet_since: datetime | None) -> bool:
-        """Set the time of the next look."""
+    async def look_again(self, looks: Sequence[NextLook]) -> frozenset[int]:
+        """Set the times of next looks, all by one statement."""
+        columns = (
+            [look.number for look in looks],
+            [look.fence for look in looks],
+            [look.check_at for look in looks],
+            [look.quiet_since for look in looks],
+        )
         async with statement(self._leases) as connection:
-            found = await connection.fetchval(QUERIES["look_again_at_action"], number, fence, check_at, quiet_since)
-        return found is not None
+            found = await connection.fetch(QUERIES["look_again_at_actions"], *columns)
+        return frozenset(row["number"] for row in found)
+
+
+def moves_together(pool: LedgerPool) -> Moves:
+    """Return the group commit of moves on ``pool``; somebody has to run it."""
+    return GroupCommit(pool, write_moves, size=_size, is_one_statement=lambda _: True)
+
+
+def _size(move: Move) -> int:
+    """Return about how many bytes a move takes: an intent carries the object's image."""
+    return 16384 if move.before is not None else 2048
 
 
 async def write_moves(connection: Connection, moves: Sequence[Move]) -> list[bool]:
-    """Write many moves and their entries; an entry is written only for a move whose fence still held."""
+    """Write many moves and their entries by one statement; an entry only for a move whose fence still held."""
     given = [
         {
             "place": place,
@@ -124,13 +149,11 @@ async def write_moves(connection: Connection, moves: Sequence[Move]) -> list[boo
             "before_image": move.before,
             "note": None,
             "ended": False,
+            "entry": move.entry,
         }
         for place, move in enumerate(moves)
     ]
     moved = {row["place"] for row in await connection.fetch(QUERIES["move_actions"], rows.as_json(given))}
-    entries = [move.entry for place, move in enumerate(moves) if place in moved]
-    if entries:
-        await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
     return [place in moved for place in range(len(moves))]
 
 
@@ -143,6 +166,7 @@ def _ending(conclusion: Conclusion) -> dict[str, Any]:
         "before_image": None,
         "note": conclusion.note,
         "ended": True,
+        "entry": None,
     }
 
 

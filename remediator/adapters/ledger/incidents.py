@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.actions import tell_people
@@ -10,7 +10,7 @@ from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.pool import LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.entry import EntryKind, NewEntry
-from remediator.ports.incidents import DueIncident, Notification
+from remediator.ports.incidents import DueIncident, NextIncidentLook, Notification
 
 
 class LedgerIncidentStore:
@@ -30,10 +30,15 @@ class LedgerIncidentStore:
             for row in found
         )
 
-    async def look_again(self, incident: int, check_at: datetime, healthy_since: datetime | None) -> None:
-        """Set the time of the next look."""
+    async def look_again(self, looks: Sequence[NextIncidentLook]) -> None:
+        """Set the times of next looks, all by one statement."""
+        columns = (
+            [look.incident for look in looks],
+            [look.check_at for look in looks],
+            [look.healthy_since for look in looks],
+        )
         async with statement(self._leases) as connection:
-            await connection.execute(QUERIES["look_again_at_incident"], incident, check_at, healthy_since)
+            await connection.execute(QUERIES["look_again_at_incidents"], *columns)
 
     async def resolve(self, incident: int, entry: NewEntry) -> bool:
         """Close an incident; what still waited for it is dropped."""

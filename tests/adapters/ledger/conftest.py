@@ -10,8 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from remediator.adapters.ledger.actions import LedgerActionStore, write_moves
-from remediator.adapters.ledger.group_commit import GroupCommit
+from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
 from remediator.adapters.ledger.pool import LedgerPools
 from tests.database_server import DatabaseServer
 
@@ -52,7 +51,7 @@ async def owner(database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
 @pytest.fixture
 async def actions(pools: LedgerPools) -> AsyncIterator[LedgerActionStore]:
     """The store of actions, its group commit running."""
-    moves = GroupCommit(pools.stages, write_moves, size=lambda _: 1000)
+    moves = moves_together(pools.stages)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(moves.run())
         yield LedgerActionStore(pools.stages, moves)

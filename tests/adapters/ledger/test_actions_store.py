@@ -18,7 +18,7 @@ from remediator.model.decision import HoldReason
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.plan import PatchObject
 from remediator.model.rule import Mode
-from remediator.ports.actions import CallPeople, Claim, Conclusion, NextRung, Nothing, Recovered, Successor
+from remediator.ports.actions import CallPeople, Claim, Conclusion, NextLook, NextRung, Nothing, Recovered, Successor
 from tests.adapters.ledger.stand import Owner, act, admit_actions, blocked, column, decide, hold, put_candidates
 
 IMAGE = BeforeImage(resource_version="100", uid="uid-app-1", generation=4, object={"spec": {"replicas": 3}, "": "\x00"})
@@ -166,7 +166,9 @@ async def move(actions: LedgerActionStore, how: str, claim: Claim) -> Any:
         case "conclude":
             return await actions.conclude(conclusion(claim.action, CallPeople(message="help")))
         case _:
-            return await actions.look_again(number, fence, claim.now, claim.now)
+            return await actions.look_again(
+                [NextLook(number=number, fence=fence, check_at=claim.now, quiet_since=claim.now)]
+            )
 
 
 @pytest.mark.parametrize("how", MOVES)
@@ -217,6 +219,42 @@ async def test_moves_of_one_commit_do_not_mix(pool: LedgerPool, actions: LedgerA
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "news",
+    [
+        "UPDATE remediator.alerts SET status = 'resolved'",
+        "UPDATE remediator.actions SET good_until = clock_timestamp() - interval '1 ms'",
+    ],
+)
+async def test_an_intent_needs_a_reason_in_its_moment(
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner, news: str
+) -> None:
+    """No write is intended for an alert that has ended or on an old decision; what was written is told all the same."""
+    await admit_actions(owner, pool)
+    claim = await claim_one(actions)
+    await owner.execute(news)
+    before = await column(owner, "ledger", "seq")
+    assert not await actions.dispatched(1, claim.action.fence, IMAGE, entry())
+    assert (await column(owner, "actions", "state"), await column(owner, "ledger", "seq")) == (["claimed"], before)
+    assert await actions.renew(1, claim.action.fence, 60.0), "the action is still ours"
+    assert await actions.in_doubt(1, claim.action.fence, entry())
+    assert await actions.applied(1, claim.action.fence, entry())
+
+
+async def test_a_look_that_is_asked_for_meanwhile_is_not_put_off(
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner
+) -> None:
+    """The alert ends while it is looked at: the look that its end asks for comes before the one that was planned."""
+    action = await verifying(owner, pool, actions)
+    await owner.execute("UPDATE remediator.actions SET check_at = now()")
+    (due,) = await actions.due(5, 60.0)
+    await owner.execute("UPDATE remediator.actions SET check_at = now()")
+    look = NextLook(number=1, fence=action.fence, check_at=due.now + timedelta(minutes=1), quiet_since=due.now)
+    assert await actions.look_again([look]) == {1}
+    (again,) = await actions.due(5, 60.0)
+    assert again.quiet_since == due.now
+
+
 async def test_what_was_applied_is_looked_at_soon(pool: LedgerPool, actions: LedgerActionStore, owner: Owner) -> None:
     """By one replica at a time; the lease of execution is over."""
     action = await verifying(owner, pool, actions)
@@ -224,14 +262,15 @@ async def test_what_was_applied_is_looked_at_soon(pool: LedgerPool, actions: Led
         "SELECT state, lease_until, check_at - now() AS wait, applied_at FROM remediator.actions"
     )
     assert (row["state"], row["lease_until"]) == ("verifying", None)
-    assert row["wait"] < timedelta(seconds=1)
+    assert row["wait"] <= timedelta(seconds=5)
     await owner.execute("UPDATE remediator.actions SET check_at = now()")
     async with asyncio.TaskGroup() as tasks:
         looks = [tasks.create_task(actions.due(5, 60.0)) for _ in range(4)]
     (due,) = [one for task in looks for one in task.result()]
     assert (due.action.number, due.action.fence, due.action.applied_at) == (1, action.fence, row["applied_at"])
     assert (due.firing, due.quiet_since, due.ready_before, due.tries) == (0, None, 3, 1)
-    assert await actions.look_again(1, action.fence, due.now - timedelta(seconds=1), due.now)
+    look = NextLook(number=1, fence=action.fence, check_at=due.now - timedelta(seconds=1), quiet_since=due.now)
+    assert await actions.look_again([look]) == {1}
     (again,) = await actions.due(5, 60.0)
     assert again.quiet_since == due.now
     assert await actions.due(5, 60.0) == ()

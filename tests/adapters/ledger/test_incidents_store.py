@@ -15,6 +15,7 @@ from remediator.model.action import ActionState
 from remediator.model.decision import HoldReason
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.incident import IncidentState
+from remediator.ports.incidents import NextIncidentLook
 from tests.adapters.ledger.stand import Owner, Whim, admit_actions, assessed, blocked, column, decide, hold
 from tests.adapters.ledger.stand import put_candidates as put
 
@@ -150,13 +151,26 @@ async def test_the_next_look_is_set(store: LedgerIncidentStore, pool: LedgerPool
     """With the time since which all is healthy; an incident that is over is left alone."""
     await open_incident(owner, pool)
     (due,) = await store.due(1, 60.0)
-    await store.look_again(1, due.now - timedelta(seconds=1), due.now)
+    await store.look_again(
+        [NextIncidentLook(incident=1, check_at=due.now - timedelta(seconds=1), healthy_since=due.now)]
+    )
     (again,) = await store.due(1, 60.0)
     assert again.incident.healthy_since == due.now
     assert await store.resolve(1, OVER)
     before = await column(owner, "incidents", "check_at")
-    await store.look_again(1, due.now, None)
+    await store.look_again([NextIncidentLook(incident=1, check_at=due.now)])
     assert await column(owner, "incidents", "check_at") == before
+
+
+async def test_a_look_that_is_asked_for_meanwhile_is_not_put_off(
+    store: LedgerIncidentStore, pool: LedgerPool, owner: Owner
+) -> None:
+    """The last alert ends while the incident is looked at."""
+    await open_incident(owner, pool)
+    (due,) = await store.due(1, 60.0)
+    await owner.execute("UPDATE remediator.incidents SET check_at = now()")
+    await store.look_again([NextIncidentLook(incident=1, check_at=due.now + timedelta(minutes=1))])
+    assert len(await store.due(1, 60.0)) == 1
 
 
 async def test_people_are_called_once(store: LedgerIncidentStore, pool: LedgerPool, owner: Owner) -> None:

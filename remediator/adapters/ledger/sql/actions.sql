@@ -62,19 +62,48 @@ RETURNING clock_timestamp() AS now,
           ) AS firing;
 
 -- name: move_actions
--- Moves actions to their next state, each only if its fence is still the owner's; tells which moved.
-UPDATE remediator.actions AS action
-SET state = given.state,
-    before_image = coalesce(given.before_image, action.before_image),
-    applied_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() ELSE action.applied_at END,
-    check_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() + interval '500 milliseconds' END,
-    lease_until = CASE WHEN given.state = 'verifying' THEN NULL ELSE action.lease_until END,
-    ended_at = CASE WHEN given.ended THEN clock_timestamp() ELSE NULL END,
-    note = coalesce(given.note, action.note)
-FROM jsonb_to_recordset($1::jsonb)
-    AS given (place int, number bigint, fence bigint, state text, before_image jsonb, note text, ended boolean)
-WHERE action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
-RETURNING given.place, action.incident, action.rule, action.rung, action.candidate;
+-- Moves actions to their next state, each only if its fence is still the owner's, with the ledger's entry about it; tells
+-- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, and the
+-- decision is fresh. (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
+-- end hastens the look.)
+WITH given AS MATERIALIZED (
+    SELECT place, number, fence, state, before_image, note, ended, entry
+    FROM jsonb_to_recordset($1::jsonb)
+        AS given (place int, number bigint, fence bigint, state text, before_image jsonb, note text, ended boolean,
+                  entry jsonb)
+), moved AS (
+    UPDATE remediator.actions AS action
+    SET state = given.state,
+        before_image = coalesce(given.before_image, action.before_image),
+        applied_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() ELSE action.applied_at END,
+        check_at = CASE WHEN given.state = 'verifying' THEN clock_timestamp() + interval '5 seconds' END,
+        lease_until = CASE WHEN given.state = 'verifying' THEN NULL ELSE action.lease_until END,
+        ended_at = CASE WHEN given.ended THEN clock_timestamp() ELSE NULL END,
+        note = coalesce(given.note, action.note)
+    FROM given
+    WHERE action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
+      AND (given.state <> 'dispatched'
+           OR (clock_timestamp() <= action.good_until
+               AND EXISTS (
+                   SELECT
+                   FROM remediator.incident_alerts AS tie
+                   JOIN remediator.alerts AS alert USING (source, fingerprint)
+                   WHERE tie.incident = action.incident AND alert.status = 'firing'
+               )))
+    RETURNING given.place, action.incident, action.rule, action.rung, action.candidate
+), said AS (
+    INSERT INTO remediator.ledger (kind, summary, incident, action, rule, target_key, reasons, data, actor)
+    SELECT said.kind, said.summary, said.incident, said.action, coalesce(said.rule, ''), coalesce(said.target_key, ''),
+           ARRAY(SELECT jsonb_array_elements_text(coalesce(said.reasons, '[]'))), coalesce(said.data, '{}'), said.actor
+    FROM moved
+    JOIN given USING (place)
+    CROSS JOIN LATERAL jsonb_to_record(given.entry)
+        AS said (kind text, summary text, incident bigint, action bigint, rule text, target_key text, reasons jsonb,
+                 data jsonb, actor text)
+    WHERE given.entry IS NOT NULL
+    ORDER BY place
+)
+SELECT place, incident, rule, rung, candidate FROM moved;
 
 -- name: due_actions
 -- Applied actions whose next look is due; each is looked at by one replica at a time.
@@ -108,12 +137,16 @@ RETURNING action.id, action.number, action.incident, action.rule, action.rung, a
           (SELECT (candidate.facts -> 'workload' ->> 'ready')::int FROM remediator.candidates AS candidate
            WHERE candidate.id = action.candidate) AS ready_before;
 
--- name: look_again_at_action
--- Sets the next look at an applied action.
-UPDATE remediator.actions
-SET check_at = $3, quiet_since = $4
-WHERE number = $1 AND fence = $2 AND state = 'verifying'
-RETURNING number;
+-- name: look_again_at_actions
+-- Sets the next look at applied actions, each only if its fence is still the owner's; tells which were set. (A look that
+-- is due by now was hastened while the last one was under way.)
+UPDATE remediator.actions AS action
+SET check_at = CASE WHEN action.check_at <= clock_timestamp() THEN action.check_at ELSE given.check_at END,
+    quiet_since = given.quiet_since
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])
+    AS given (number, fence, check_at, quiet_since)
+WHERE action.number = given.number AND action.fence = given.fence AND action.state = 'verifying'
+RETURNING action.number;
 
 -- name: fires_again
 -- Whether an alert of this incident fires, and no people have been called for it.

@@ -39,9 +39,13 @@ RETURNING incident.id, incident.target_key, incident.target::text AS target, inc
               WHERE tie.incident = incident.id AND candidate.state <> 'decided'
           ) AS moving;
 
--- name: look_again_at_incident
--- Sets the next look at an incident.
-UPDATE remediator.incidents SET check_at = $2, healthy_since = $3 WHERE id = $1 AND state <> 'resolved';
+-- name: look_again_at_incidents
+-- Sets the next look at incidents. (A look that is due by now was hastened while the last one was under way.)
+UPDATE remediator.incidents AS incident
+SET check_at = CASE WHEN incident.check_at <= clock_timestamp() THEN incident.check_at ELSE given.check_at END,
+    healthy_since = given.healthy_since
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS given (id, check_at, healthy_since)
+WHERE incident.id = given.id AND incident.state <> 'resolved';
 
 -- name: resolve_incident
 -- Ends an incident, unless an alert of it fires or an action of it is still open.
