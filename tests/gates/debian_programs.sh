@@ -1,11 +1,13 @@
 #!/bin/sh
-# Puts the programs on the machine that the tests use for real: Alertmanager and Prometheus. On Debian as root they are
-# installed; elsewhere this says what is missing, and the tests that need it skip by name. Nothing is left running.
+# Puts the programs on the machine that the tests use for real: Alertmanager, Prometheus and pgbouncer. On Debian as
+# root they are installed; elsewhere this says what is missing, and the tests that need it skip by name. Nothing is left
+# running.
 set -u
 missing=""
 command -v prometheus-alertmanager >/dev/null 2>&1 || command -v alertmanager >/dev/null 2>&1 ||
     missing="$missing prometheus-alertmanager"
 command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
+command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 [ -n "$missing" ] || exit 0
 
 say_missing() {
