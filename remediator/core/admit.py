@@ -6,7 +6,7 @@ so that ten candidates of one batch meet the same limits as ten candidates that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import assert_never
 
@@ -16,8 +16,9 @@ from remediator.core.decide import decide
 from remediator.core.guardrails import scopes
 from remediator.core.planning import Draft, plan
 from remediator.model.action import ActionState, PastAction
-from remediator.model.case import AdmissionBatch, Assessed, Case, History, Ruling, Scope, Window
+from remediator.model.case import AdmissionBatch, Assessed, Case, History, Ruling, Scope, Touched, Window
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
+from remediator.model.freeze import Freeze
 from remediator.model.incident import Cause, Incident, IncidentState
 from remediator.model.plan import Plan
 from remediator.model.policy import Policy
@@ -35,6 +36,8 @@ class Tally(Struct, kw_only=True):
     open_by_namespace: dict[str, int]
     open_in_cluster: int
     last_in_cluster: datetime | None
+    touched: tuple[Touched, ...]
+    onsets: tuple[datetime, ...]
     taken: set[tuple[str, str]] = field(default_factory=set)
 
     def remember(self, case: Case, now: datetime, state: ActionState) -> None:
@@ -59,6 +62,7 @@ class Tally(Struct, kw_only=True):
         self.open_by_namespace[target.namespace] = self.open_by_namespace.get(target.namespace, 0) + 1
         self.open_in_cluster += 1
         self.last_in_cluster = now
+        self.touched += (Touched(target_key=target.key, namespace=target.namespace, admitted_at=now),)
         # Rules may count the same thing under different limits: every window of that kind and key has one more.
         counted = {(scope.kind, scope.key) for scope in scopes(case.rule, target, case.policy)}
         for scope, window in self.windows.items():
@@ -77,11 +81,12 @@ def needed_scopes(items: tuple[Assessed, ...], rules: Lookup, policy: Policy) ->
 
 
 class Law(Struct, frozen=True, kw_only=True):
-    """What rulings follow from, apart from the batch: the rules in force, how a rung becomes a plan, and the policy."""
+    """What rulings follow from, apart from the batch: rules and freezes, how a rung becomes a plan, and the policy."""
 
     rules: Lookup
     draft: Draft
     policy: Policy
+    freezes: tuple[Freeze, ...] = ()
 
 
 def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
@@ -92,6 +97,8 @@ def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
         open_by_namespace=dict(batch.open_by_namespace),
         open_in_cluster=batch.open_in_cluster,
         last_in_cluster=batch.last_in_cluster,
+        touched=batch.touched,
+        onsets=(*batch.onsets, *_beginning(batch)),
     )
 
     def urgency(item: Assessed) -> tuple[int, int, int]:
@@ -101,6 +108,17 @@ def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
         return tuple(Severity).index(rule.severity), -rule.priority, item.candidate.id
 
     return tuple(_rule_on(item, batch, tally, law) for item in sorted(batch.items, key=urgency))
+
+
+def _beginning(batch: AdmissionBatch) -> Iterator[datetime]:
+    """Return the onsets of incidents that this batch begins: a storm shows in its first batch, before any action."""
+    new = set()
+    for item in batch.items:
+        workload = item.facts.workload
+        key = workload.target.key if workload else f"{item.candidate.source}/{item.candidate.fingerprint}"
+        if item.candidate.cause is Cause.SIGNAL and item.incident is None and key not in batch.incidents:
+            new.add(key)
+    return (batch.now for _ in new)
 
 
 def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruling:
@@ -119,15 +137,13 @@ def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> R
     if isinstance(proposal, Refusal):
         decision: Decision = _hold(proposal)
     else:
-        decision = _decide(item, rule, proposal, batch, tally, law.policy)
+        decision = _decide(item, rule, proposal, batch, tally, law)
     if target is not None:
         tally.taken.add((target.key, rule.name))
     return Ruling(assessed=item, rule=rule, decision=decision)
 
 
-def _decide(
-    item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, tally: Tally, policy: Policy
-) -> Decision:
+def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, tally: Tally, law: Law) -> Decision:
     key, namespace = proposal.target.key, proposal.target.namespace
     history = History(
         target=tally.past.get(key, ()),
@@ -136,6 +152,10 @@ def _decide(
         open_in_cluster=tally.open_in_cluster,
         last_in_cluster=tally.last_in_cluster,
         alert_firing=True,
+        touched=tally.touched,
+        onsets=tally.onsets,
+        platform=batch.platform,
+        pauses=batch.pauses,
     )
     case = Case(
         now=batch.now,
@@ -144,7 +164,8 @@ def _decide(
         plan=proposal,
         facts=item.facts,
         history=history,
-        policy=policy,
+        policy=law.policy,
+        freezes=law.freezes,
     )
     decision = decide(case)
     if isinstance(decision, Act) and proposal.changes:

@@ -13,7 +13,7 @@ from remediator.model.target import Target
 
 async def read_workload(parts: Parts, target: Target) -> Facts:
     """Read a target by itself: a verdict rests on what the workload counts, and one request is enough for that."""
-    return await facts_within(parts, lambda: parts.cluster.reader.facts(target, alone=True))
+    return await facts_within(parts, lambda: parts.cluster.reader.facts(target))
 
 
 async def facts_within(parts: Parts, read: Callable[[], Awaitable[Facts]]) -> Facts:

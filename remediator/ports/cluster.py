@@ -104,14 +104,15 @@ class ClusterReader(Protocol):
     async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
         """Resolve and read the facts in as few requests as it takes: the read that finds the workload fills the facts.
 
-        What is missing is in ``facts.problem``: where the resolution has a problem, the facts carry the same one.
+        What is missing is in ``facts.problem``: where the resolution has a problem, the facts carry the same one. The
+        pods of a workload that is rolled out with every pod ready are not listed: they would say nothing more.
         """
         ...
 
-    async def facts(self, target: Target, *, alone: bool = False) -> Facts:
-        """Read one workload and its pods. One that is not there, or is another uid, is a ``problem``, not an error.
+    async def facts(self, target: Target) -> Facts:
+        """Read one workload by itself, in one request: it counts its pods. ``facts.pods`` is empty.
 
-        ``alone``: the workload only, in one request; it counts its pods itself, and ``facts.pods`` is empty.
+        One that is not there, or is another uid, is a ``problem``, not an error.
         """
         ...
 

@@ -142,6 +142,11 @@ class Kit:
         """Return a workload as it is."""
         return await self.ask("GET", workload_path(target.kind, target.namespace, target.name))
 
+    async def pods(self) -> list[str]:
+        """Return the names of the namespace's pods."""
+        found = await self.ask("GET", core_path(self.namespace, "pods"))
+        return [item["metadata"]["name"] for item in found["items"]]
+
     async def change(self, target: Target, patch: Json) -> Json:
         """Merge-patch a workload, as somebody else would."""
         path = workload_path(target.kind, target.namespace, target.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remediator.model.errors import ClusterError
+from remediator.model.facts import Facts
 from remediator.model.plan import CaptureEvidence
 from remediator.model.target import Kind
 from tests.contract.cluster_kit import Kit
@@ -14,7 +15,7 @@ LABELS = {Kind.DEPLOYMENT: "deployment", Kind.STATEFULSET: "statefulset", Kind.D
 
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_a_named_workload_is_found_with_its_facts(kit: Kit, kind: Kind) -> None:
-    """Target with uid, counts and pods, all from the same look."""
+    """Target with uid and counts, all from the same look; the pods of one that is well say nothing more."""
     target = await kit.make(kind, replicas=2)
     labels = {"namespace": kit.namespace, LABELS[kind]: target.name}
     resolution, facts = await kit.reader.resolve_and_read(labels, kit.spec)
@@ -25,18 +26,35 @@ async def test_a_named_workload_is_found_with_its_facts(kit: Kit, kind: Kind) ->
     assert facts.workload.rolled_out
     assert not facts.workload.rolling
     assert facts.workload.replicas >= 1
-    assert facts.workload.replicas == facts.workload.ready == facts.workload.available == len(facts.pods)
-    assert all(pod.ready and pod.phase == "Running" and pod.node for pod in facts.pods)
+    assert facts.workload.replicas == facts.workload.ready == facts.workload.available
+    assert facts.pods == ()
     again = await kit.reader.facts(target)
-    assert (again.workload, again.pods) == (facts.workload, facts.pods)
+    assert (again.workload, again.pods) == (facts.workload, ())
+
+
+async def test_the_pods_of_a_sick_workload_are_seen(kit: Kit) -> None:
+    """With what each waits for; those that are well among them."""
+    target = await kit.make(replicas=2)
+    broken = {"name": "app", "image": "registry.invalid/no/such:image"}
+    await kit.change(target, {"spec": {"template": {"spec": {"containers": [broken]}}}})
+    seen: list[Facts] = []
+
+    async def stuck() -> bool:
+        _, facts = await kit.reader.resolve_and_read({"namespace": kit.namespace, "deployment": target.name}, kit.spec)
+        seen.append(facts)
+        return any(not pod.ready and pod.waiting for pod in facts.pods)
+
+    await kit.until(stuck)
+    assert all(pod.phase == "Running" and pod.node for pod in seen[-1].pods if pod.ready)
+    assert any(pod.ready for pod in seen[-1].pods)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_a_pod_leads_to_its_workload(kit: Kit, kind: Kind) -> None:
     """By the owner references that controllers write."""
     target = await kit.make(kind)
-    pod = (await kit.reader.facts(target)).pods[0]
-    resolution = await kit.reader.resolve({"namespace": kit.namespace, "pod": pod.name}, kit.spec)
+    pod = (await kit.pods())[0]
+    resolution = await kit.reader.resolve({"namespace": kit.namespace, "pod": pod}, kit.spec)
     assert resolution.target == target
 
 
@@ -56,7 +74,7 @@ async def test_a_rollout_is_seen_while_it_lasts(kit: Kit) -> None:
     seen = []
 
     async def begun() -> bool:
-        facts = await kit.reader.facts(target)
+        _, facts = await kit.reader.resolve_and_read({"namespace": kit.namespace, "deployment": target.name}, kit.spec)
         if facts.workload is not None and facts.workload.rollout_started_at is not None:
             seen.append(facts.workload)
         return bool(seen) or bool(facts.workload and facts.workload.revision == "2" and facts.workload.rolled_out)

@@ -51,16 +51,16 @@ async def test_a_write_is_stored_with_its_marks(kit: Kit, kind: Kind) -> None:
 async def test_a_restart_rolls_once_and_leaves_its_proof(kit: Kit, kind: Kind) -> None:
     """The same action again changes nothing; wiped from the object it can still be proved."""
     target = await kit.make(kind)
-    pods = {item.name for item in (await kit.reader.facts(target)).pods}
+    pods = set(await kit.pods())
     first = await kit.writer.patch(restart(target), await kit.mark(target, "one"))
     assert isinstance(first, Applied)
     assert first.differs == ()
 
     async def replaced() -> bool:
         facts = await kit.reader.facts(target)
-        names = {item.name: item.created_at for item in facts.pods if item.ready}
+        names = set(await kit.pods())
         return bool(facts.workload and facts.workload.rolled_out and names) and (
-            kind is Kind.STATEFULSET or not pods & set(names)
+            kind is Kind.STATEFULSET or not pods & names
         )
 
     await kit.until(replaced)

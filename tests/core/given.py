@@ -9,9 +9,11 @@ from msgspec import structs
 
 from remediator.core.guardrails import scopes
 from remediator.model.action import Action, ActionState, PastAction
-from remediator.model.case import Case, History, Window
-from remediator.model.facts import Facts, WorkloadFacts
+from remediator.model.case import Case, History, Touched, Window
+from remediator.model.facts import Facts, Population, WorkloadFacts
+from remediator.model.freeze import Freeze
 from remediator.model.incident import Candidate, Cause
+from remediator.model.pause import Pause, PauseScope
 from remediator.model.plan import CaptureEvidence, PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Limits, Matcher, MatchOp, Mode, Rule, Rung, Severity, TargetSpec
@@ -166,6 +168,27 @@ def window(of: Case, kind: str, found: Window, nth: int = 0) -> Case:
     """Return the case with the ``nth`` window of that kind counted as ``found``."""
     scope = [one for one in of.history.windows if one.kind == kind][nth]
     return history(of, windows={**of.history.windows, scope: found})
+
+
+def pause(**changes: Any) -> Pause:
+    """Return a pause of everything, an hour old, that ends in an hour."""
+    base = Pause(number=1, scope=PauseScope.GLOBAL, reason="migration", actor="ann", since=ago(3600), until=after(3600))
+    return structs.replace(base, **changes)
+
+
+def freeze(**changes: Any) -> Freeze:
+    """Return a freeze from two to four every night; it is three."""
+    return structs.replace(Freeze(name="nights", reason="batch jobs", cron="0 2 * * *", length_s=7200), **changes)
+
+
+def touching(of: Case, *, namespace: int | None, cluster: int | None, others: int = 2, seconds: float = 60) -> Case:
+    """Return the case in a cluster of that size, where other workloads of its namespace were touched so long ago."""
+    touched = tuple(
+        Touched(target_key=f"deployment/backstage/other-{n}", namespace="backstage", admitted_at=ago(seconds))
+        for n in range(others)
+    )
+    population = Population(namespace=namespace, cluster=cluster)
+    return structs.replace(history(of, touched=touched), facts=structs.replace(of.facts, population=population))
 
 
 def action(plan: Plan | None = None, **changes: Any) -> Action:

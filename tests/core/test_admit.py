@@ -25,6 +25,9 @@ WIDE = Policy(
     open_per_cluster=1000,
     cluster_burst=RateLimit(count=1000, window_s=600),
     cluster_hourly=RateLimit(count=1000, window_s=3600),
+    blast_namespace_percent=100,
+    blast_cluster_percent=100,
+    storm=RateLimit(count=1000, window_s=120),
 )
 
 
@@ -248,6 +251,35 @@ def test_spacing_holds_inside_a_batch() -> None:
     rulings = admit(batch(item(1, "one"), item(2, "two"), under=under), under)
     assert [outcome(ruling.decision) for ruling in rulings] == ["act", "hold"]
     assert reasons(rulings[1]) == {HoldReason.SPACING}
+
+
+def test_a_share_holds_inside_a_batch() -> None:
+    """What the batch has admitted was touched, too."""
+    under = law(rule(), policy=structs.replace(WIDE, blast_namespace_percent=34))
+    rulings = admit(batch(*(item(n, f"app-{n}") for n in range(1, 5)), under=under), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["act", "act", "hold", "hold"]
+    assert reasons(rulings[2]) == {HoldReason.BLAST_NAMESPACE}
+
+
+@pytest.mark.parametrize(
+    ("before", "alerts", "targets", "storms"), [(0, 10, 10, True), (0, 12, 9, False), (8, 4, 2, True)]
+)
+def test_a_storm_shows_in_its_first_batch(before: int, alerts: int, targets: int, *, storms: bool) -> None:
+    """Distinct targets that have no incident yet count with those that began before; nothing is done to any of them."""
+    under = law(rule(), policy=structs.replace(WIDE, storm=RateLimit(count=10, window_s=120)))
+    items = tuple(item(n, f"app-{n % targets}") for n in range(1, alerts + 1))
+    given_batch = structs.replace(batch(*items, under=under), onsets=tuple(g.ago(60) for _ in range(before)))
+    rulings = admit(given_batch, under)
+    assert any(HoldReason.STORM in reasons(one) for one in rulings if isinstance(one.decision, Hold)) == storms
+    assert any(isinstance(one.decision, Act) for one in rulings) != storms
+
+
+def test_alerts_of_known_incidents_are_no_new_storm() -> None:
+    """A next rung, and an alert that joins an incident, begin nothing."""
+    under = law(rule(), policy=structs.replace(WIDE, storm=RateLimit(count=2, window_s=120)))
+    known = structs.replace(incident("other"), target_key="deployment/backstage/app", opened_at=g.ago(4000))
+    one = structs.replace(batch(item(1, "app"), item(2, "new"), under=under), incidents={known.target_key: known})
+    assert all(isinstance(ruling.decision, Act) for ruling in admit(one, under))
 
 
 def target_of(ruling: Ruling) -> Target:

@@ -8,11 +8,12 @@ import pytest
 
 from remediator.core.decide import decide, effective_mode, hold
 from remediator.core.guardrails import GUARDS
-from remediator.model.action import ActionState
-from remediator.model.case import Case, Window
+from remediator.model.action import ActionState, PastAction
+from remediator.model.case import Case, PlatformAlert, Window
 from remediator.model.decision import Act, Ask, Hold, HoldReason, Observe, Refusal
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode
+from remediator.model.target import Kind, Target
 from tests.core.given import (
     NOW,
     after,
@@ -20,11 +21,14 @@ from tests.core.given import (
     candidate,
     case,
     facts,
+    freeze,
     history,
     look_plan,
     past,
+    pause,
     restart_plan,
     rule,
+    touching,
     window,
     workload,
 )
@@ -101,22 +105,46 @@ def _opted_out() -> Case:
     return case(facts=facts(workload(annotations={"remediator.io/opt-out": "true"})))
 
 
+def _attempts(state: ActionState) -> tuple[PastAction, ...]:
+    """Return three restarts that ended so, long enough ago for any cooldown."""
+    return tuple(past(n, state, admitted_s=15000 + n * 900, ended_s=14900 + n * 900) for n in (3, 2, 1))
+
+
+def _stateful() -> Case:
+    """Return the restart of a database that a restart did not help before."""
+    target = Target(kind=Kind.STATEFULSET, namespace="backstage", name="postgres", uid="uid-2")
+    failed = past(1, ActionState.UNCHANGED, admitted_s=40000, ended_s=39000, target_key=target.key)
+    return history(case(plan=restart_plan(target)), target=(failed,))
+
+
 ONLY: dict[str, Callable[[], Case]] = {
+    "paused": lambda: history(case(), pauses=(pause(),)),
+    "frozen": lambda: case(freezes=(freeze(),)),
+    "brake": lambda: history(case(), platform=(PlatformAlert(alertname="KubeAPIDown"),)),
+    "storm": lambda: history(case(), onsets=tuple(ago(60 + n) for n in range(10))),
+    "self_protection": lambda: case(policy=Policy(own=("deployment/backstage/backstage",))),
     "protected": lambda: case(policy=Policy(protected=("deployment/backstage/*",))),
     "opted_out": _opted_out,
+    "not_opted_in": lambda: case(policy=Policy(require_opt_in=True)),
     "not_firing": lambda: history(case(), alert_firing=False),
     "target_unknown": lambda: case(facts=facts(workload=None, problem="cluster_unreachable")),
     "target_busy": lambda: history(case(), target=(past(1, ActionState.VERIFYING, admitted_s=20),)),
     "namespace_busy": lambda: history(case(), open_in_namespace=1),
     "cluster_busy": lambda: history(case(), open_in_cluster=3),
+    "stateful_stop": _stateful,
+    "quarantine": lambda: history(case(), target=_attempts(ActionState.UNCHANGED)),
+    "masking": lambda: history(case(), target=_attempts(ActionState.RECOVERED)),
     "cooldown": lambda: history(case(), target=(past(1, ActionState.RECOVERED, admitted_s=300, ended_s=100),)),
     "limit_target": lambda: window(case(), "target", Window(count=3, oldest_at=ago(60))),
     "limit_rule": lambda: window(case(), "rule", Window(count=20, oldest_at=ago(60))),
     "limit_namespace": lambda: window(case(), "namespace", Window(count=10, oldest_at=ago(60))),
     "limit_cluster": lambda: window(case(), "cluster", Window(count=6, oldest_at=ago(60)), 1),
+    "blast_namespace": lambda: touching(case(), namespace=6, cluster=100),
+    "blast_cluster": lambda: touching(case(), namespace=100, cluster=10),
     "spacing": lambda: history(case(), last_in_cluster=ago(9)),
     "min_healthy": lambda: case(facts=facts(workload(ready=1))),
     "rollout_in_progress": lambda: case(facts=facts(workload(current=4))),
+    "recently_deployed": lambda: case(facts=facts(workload(rollout_started_at=ago(600), revision="7"))),
     "stale_facts": lambda: case(facts=facts(read_at=ago(121))),
 }
 

@@ -12,7 +12,7 @@ from remediator.core.decide import decide
 from remediator.core.guardrails import GUARDS
 from remediator.core.words import span
 from remediator.model.decision import Hold, HoldReason
-from remediator.model.policy import Policy
+from remediator.model.policy import Brake, Policy
 from remediator.model.rule import Limits, RateLimit
 from tests.core.given import rule
 from tests.core.test_decide import ONLY
@@ -38,11 +38,19 @@ def said(value: Any) -> str:
         case RateLimit(count=count, window_s=window_s):
             return f"{count} in {span(window_s)}"
         case tuple():
-            return ", ".join(value) or "nothing"
+            return ", ".join(map(named, value)) or "nothing"
         case None:
             return "the policy's"
         case _:
             return str(value)
+
+
+def named(entry: str | Brake) -> str:
+    """Return an entry of a list as the page writes it."""
+    if isinstance(entry, str):
+        return entry
+    several = f" ({entry.count})" if entry.count > 1 else ""
+    return f"{entry.alertname}{several}{' (in its namespace)' if entry.per_namespace else ''}"
 
 
 def defaults() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from remediator.core.guardrails import (
     GUARDS,
@@ -28,7 +29,7 @@ from remediator.core.guardrails import (
     target_unknown,
 )
 from remediator.model.action import ActionState
-from remediator.model.case import Case, History, Window
+from remediator.model.case import Case, History, PlatformAlert, Window
 from remediator.model.decision import HoldReason, Refusal
 from remediator.model.errors import InvariantBroken
 from remediator.model.policy import Policy
@@ -42,12 +43,15 @@ from tests.core.given import (
     candidate,
     case,
     facts,
+    freeze,
     history,
     look_plan,
     past,
+    pause,
     restart_plan,
     rule,
     scale_plan,
+    touching,
     window,
     workload,
 )
@@ -491,13 +495,31 @@ def test_facts_have_a_shelf_life(age: float, *, refused: bool) -> None:
 def worst_case(**changes: Any) -> Case:
     """Return a case that every guard but the one about unknown targets refuses."""
     bad = case(
-        policy=Policy(protected_namespaces=("backstage",)),
-        facts=facts(workload(ready=0, updated=1, annotations={"remediator.io/opt-out": "true"}), read_at=ago(500)),
+        policy=Policy(
+            protected_namespaces=("backstage",),
+            own=("deployment/*",),
+            require_opt_in=True,
+            quarantine=RateLimit(count=1, window_s=3600),
+            masking=RateLimit(count=1, window_s=3600),
+        ),
+        rule=rule(target=structs.replace(rule().target, stateful=True)),
+        facts=facts(
+            workload(ready=0, updated=1, annotations={"remediator.io/opt-out": "true"}, rollout_started_at=ago(1000)),
+            read_at=ago(500),
+        ),
+        freezes=(freeze(),),
         **changes,
     )
     return history(
-        bad,
-        target=(past(2, ActionState.VERIFYING, admitted_s=5), past(1, ActionState.WORSE, admitted_s=300, ended_s=200)),
+        touching(bad, namespace=3, cluster=3),
+        target=(
+            past(3, ActionState.VERIFYING, admitted_s=5),
+            past(2, ActionState.WORSE, admitted_s=300, ended_s=200),
+            past(1, ActionState.RECOVERED, admitted_s=800, ended_s=700),
+        ),
+        onsets=tuple(ago(60) for _ in range(10)),
+        platform=(PlatformAlert(alertname="KubeAPIDown"),),
+        pauses=(pause(),),
         windows=dict.fromkeys(bad.history.windows, Window(count=99, oldest_at=ago(60))),
         open_in_namespace=1,
         open_in_cluster=3,

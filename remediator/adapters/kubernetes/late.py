@@ -105,9 +105,9 @@ class LateCluster:
         """See ClusterReader."""
         return await (await self._ports()).reader.resolve_and_read(labels, spec)
 
-    async def facts(self, target: Target, *, alone: bool = False) -> Facts:
+    async def facts(self, target: Target) -> Facts:
         """See ClusterReader."""
-        return await (await self._ports()).reader.facts(target, alone=alone)
+        return await (await self._ports()).reader.facts(target)
 
     async def live(self, target: Target) -> LiveObject:
         """See ClusterReader."""

@@ -57,15 +57,13 @@ class KubernetesReader:
             return found, self._unknown(found)
         return Resolution(target=found.target), await self._around(found)
 
-    async def facts(self, target: Target, *, alone: bool = False) -> Facts:
-        """Read one workload, and its pods unless it is wanted ``alone``; a problem is a value."""
+    async def facts(self, target: Target) -> Facts:
+        """Read one workload by itself; a problem is a value."""
         try:
             found = await self._get(target)
         except ClusterError as error:
             return self._unknown(problem_of(error))
-        if alone:
-            return Facts(read_at=self._clock.now(), workload=workload_facts(found))
-        return await self._around(found)
+        return self._alone(found)
 
     async def live(self, target: Target) -> LiveObject:
         """Read one workload for a write: one request, ClusterError where it cannot be written to."""
@@ -121,8 +119,12 @@ class KubernetesReader:
             return self._unknown(problem_of(error))
         if not selector:
             return self._unknown(Resolution(problem="target_not_found", detail=f"{found.target} selects no pods"))
-        # Its ReplicaSets only tell when a rollout began: nobody asks while none is under way.
-        settled = workload_facts(found).rolled_out
+        # Pods say what is wrong with those that are not ready, and ReplicaSets when a rollout began: nobody asks about
+        # either while all is well.
+        workload = workload_facts(found)
+        settled = workload.rolled_out
+        if settled and workload.ready >= workload.replicas:
+            return self._alone(found)
         async with asyncio.TaskGroup() as group:
             pods_task = group.create_task(attempt(self._pods(found, selector)))
             rollout_task = None if settled else group.create_task(attempt(self._rollout(found, selector)))
@@ -132,6 +134,9 @@ class KubernetesReader:
         if isinstance(rollout, ClusterError):
             return self._unknown(problem_of(rollout))
         return Facts(read_at=self._clock.now(), workload=workload_facts(found, rollout), pods=pods)
+
+    def _alone(self, found: Found) -> Facts:
+        return Facts(read_at=self._clock.now(), workload=workload_facts(found))
 
     async def _pods(self, found: Found, selector: str) -> tuple[PodFacts, ...]:
         query = {"labelSelector": selector, "limit": str(MOST_PODS)}

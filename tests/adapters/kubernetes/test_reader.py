@@ -9,9 +9,11 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.resolve import Named, OfPod, OfService, clue_of
 from remediator.model.errors import ClusterError
+from remediator.model.facts import Facts
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind, Target
 from remediator.ports.cluster import Resolution
@@ -272,15 +274,39 @@ async def test_an_unreachable_cluster_is_a_retryable_problem(unused_tcp_port: in
     assert (facts.problem, facts.retryable, facts.workload) == ("cluster_unreachable", True, None)
 
 
-async def test_a_named_workload_and_its_facts_take_two_requests() -> None:
-    """The read that finds it is the one that its facts are made of; nobody asks about ReplicaSets of a settled one."""
+async def read(client: KubeClient) -> Facts:
+    """Return the facts of the Deployment that an alert names."""
+    _, facts = await KubernetesReader(client, FixedClock()).resolve_and_read(
+        {**HERE, "deployment": "backstage"}, ONE_KIND
+    )
+    return facts
+
+
+def short_of_pods() -> Json:
+    """Return the Deployment, rolled out but for a pod that is not ready."""
+    document = deployment()
+    document["status"] |= {"readyReplicas": 2}
+    return document
+
+
+async def test_a_named_workload_and_its_facts_take_one_request() -> None:
+    """The read that finds it is the one that its facts are made of; nobody asks about pods of one that is well."""
     async with cluster(WORLD) as (canned, client):
         reader = KubernetesReader(client, FixedClock())
         resolution, facts = await reader.resolve_and_read({**HERE, "deployment": "backstage"}, ONE_KIND)
+        again = await reader.facts(TARGET)
     assert resolution == Resolution(target=TARGET)
+    assert canned.paths == [PATH, PATH]
+    assert (facts.read_at, facts.pods) == (NOW, ())
+    assert again == facts
+
+
+async def test_pods_are_listed_where_one_is_not_ready() -> None:
+    """They say why; nobody asks about ReplicaSets while nothing rolls."""
+    async with cluster({**WORLD, PATH: short_of_pods()}) as (canned, client):
+        facts = await read(client)
     assert canned.paths == [PATH, PODS]
     assert canned.requests[1].query["labelSelector"] == "app=backstage"
-    assert facts.read_at == NOW
     assert [item.name for item in facts.pods] == ["backstage-1", "backstage-2"]
     assert facts.workload is not None
     assert (facts.workload.target, facts.workload.replicas, facts.workload.revision) == (TARGET, 3, "4")
@@ -289,7 +315,7 @@ async def test_a_named_workload_and_its_facts_take_two_requests() -> None:
 async def test_a_rollout_under_way_says_when_it_began() -> None:
     """Three requests, and the newest ReplicaSet is the beginning."""
     async with cluster({**WORLD, PATH: unhealthy()}) as (canned, client):
-        facts = await KubernetesReader(client, FixedClock()).facts(TARGET)
+        facts = await read(client)
     assert sorted(canned.paths) == sorted([PATH, PODS, REPLICA_SETS])
     assert facts.workload is not None
     assert facts.workload.rollout_started_at is not None
@@ -307,7 +333,7 @@ async def test_a_rollout_under_way_says_when_it_began() -> None:
 async def test_half_a_picture_is_none(failing: str, known: web.Response, problem: str) -> None:
     """Without its pods a workload is unknown; without the right to list ReplicaSets only the beginning is."""
     async with cluster({**WORLD, PATH: unhealthy(), failing: known}) as (_, client):
-        facts = await KubernetesReader(client, FixedClock()).facts(TARGET)
+        facts = await read(client)
     assert facts.problem == problem
     assert (facts.workload is None) is bool(problem)
 
@@ -328,7 +354,7 @@ async def test_an_empty_selector_selects_nothing() -> None:
     document = deployment()
     document["spec"]["selector"] = {}
     async with cluster({**WORLD, PATH: document}) as (canned, client):
-        facts = await KubernetesReader(client, FixedClock()).facts(TARGET)
+        facts = await read(client)
     assert (facts.problem, canned.paths) == ("target_not_found", [PATH])
 
 
@@ -337,7 +363,7 @@ async def test_a_selector_that_nobody_knows_selects_nothing() -> None:
     document = deployment()
     document["spec"]["selector"] = {"matchExpressions": [{"key": "a", "operator": "Like"}]}
     async with cluster({**WORLD, PATH: document}) as (canned, client):
-        facts = await KubernetesReader(client, FixedClock()).facts(TARGET)
+        facts = await read(client)
     assert (facts.problem, facts.workload, canned.paths) == ("cluster_unreachable", None, [PATH])
 
 
@@ -437,7 +463,7 @@ async def test_controller_revisions_prove_what_a_stateful_set_was() -> None:
         reader = KubernetesReader(client, FixedClock())
         assert await reader.proof(target, "mine") is True
         assert await reader.proof(target, "other") is False
-        facts = await reader.facts(target)
+        _, facts = await reader.resolve_and_read({**HERE, "statefulset": "db"}, SPEC)
     assert facts.workload is not None
     assert facts.workload.revision == "db-1"
     assert facts.workload.rollout_started_at is not None
