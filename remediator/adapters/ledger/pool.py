@@ -42,6 +42,17 @@ _SETTINGS = {
     "lock_timeout": "2s",
     "statement_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
+    "timezone": "UTC",
+}
+# A prepared statement is planned once for each connection, not for each execution: that would cost most of them more
+# than they cost themselves. The first plan is often made while the tables are empty and all look alike, so it must
+# be the one that is right when they are full: by the indexes that every statement of the stages has.
+PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
 }
 
 
@@ -170,6 +181,8 @@ async def one_pool(dsn: str, server: Server, purpose: Purpose) -> AsyncIterator[
     if purpose is Purpose.LEASES:
         settings["synchronous_commit"] = "off"
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED" + (" READ ONLY" if purpose is Purpose.READ else "")
+    if server.direct and purpose is not Purpose.READ:
+        settings |= PLANNING
     if not server.direct:
         begin = "; ".join([begin, *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())])
         settings = {}

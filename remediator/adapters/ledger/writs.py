@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
 
 from remediator.adapters.ledger import rows
+from remediator.adapters.ledger.docket import Docket, orphan_key
 from remediator.adapters.ledger.pool import Connection
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, action_id
@@ -21,6 +23,8 @@ from remediator.ports.admission import Writ
 
 SOONEST = timedelta(seconds=1)
 LATEST = timedelta(minutes=15)
+CROWD = 8
+"""From so many actions on, other replicas are woken to share them; fewer are taken by who admitted them, at once."""
 STATES = {Act: ActionState.ADMITTED, Observe: ActionState.ADMITTED, Ask: ActionState.AWAITING_APPROVAL}
 MODES = {Act: Mode.ENFORCE, Observe: Mode.OBSERVE, Ask: Mode.ASK}
 
@@ -41,31 +45,25 @@ class _Place(Struct, kw_only=True):
     action: int | None = None
 
 
-async def write(
-    connection: Connection, writs: Sequence[Writ], now: datetime, known_reasons: Mapping[int, tuple[str, ...]]
-) -> Written:
-    """Write a batch. A hold that repeats its candidate's last reasons is counted there, not written again."""
+async def write(connection: Connection, writs: Sequence[Writ], docket: Docket) -> Written:
+    """Write a batch by one statement. A hold that repeats its candidate's last reasons is only counted."""
     places = [_Place(writ=writ, key=_key(writ)) for writ in writs]
     fresh = await _number(connection, places)
-    if fresh:
-        await connection.execute(QUERIES["put_incidents"], rows.as_json([_incident(place) for place in fresh.values()]))
-    ties = [place for place in places if place.incident is not None]
-    if ties:
-        await connection.execute(
-            QUERIES["tie_alerts"],
-            [place.incident for place in ties],
-            [_candidate(place).source for place in ties],
-            [_candidate(place).fingerprint for place in ties],
-        )
+    calls = _calls(places)
+    opened = {place.incident for place in fresh.values()}
     acting = [place for place in places if place.action is not None]
-    if acting:
-        await connection.execute(QUERIES["put_actions"], rows.as_json([_action(place) for place in acting]))
-    await connection.execute(QUERIES["settle_candidates"], rows.as_json([_settled(place, now) for place in places]))
-    escalated = await _tell_people(connection, places)
-    entries = list(_entries(places, fresh, escalated, known_reasons))
-    if entries:
-        await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
-    return Written(writs=tuple(writs), escalated=len(escalated))
+    (told,) = await connection.fetch(
+        QUERIES["record_decisions"],
+        rows.as_json([_incident(place, place.incident in calls) for place in fresh.values()]),
+        rows.as_json([_tie(place) for place in places if place.incident is not None]),
+        rows.as_json([_action(place) for place in acting]),
+        rows.as_json([_settled(place, docket.batch.now) for place in places]),
+        [incident for incident in calls if incident not in opened],
+        rows.as_json(list(_messages(places, calls, opened))),
+        rows.as_json([one for place in places for one in _entries(place, fresh, calls, docket)]),
+        len(acting) >= CROWD,
+    )
+    return Written(writs=tuple(writs), escalated=len(told["called"]) + len(opened & calls.keys()))
 
 
 async def _number(connection: Connection, places: list[_Place]) -> dict[str, _Place]:
@@ -93,11 +91,6 @@ def _candidate(place: _Place) -> Candidate:
     return place.writ.ruling.assessed.candidate
 
 
-def orphan_key(candidate: Candidate) -> str:
-    """Return the incident key of an alert whose target cannot be found."""
-    return f"alert/{candidate.source}/{candidate.fingerprint}"
-
-
 def _key(writ: Writ) -> str:
     assessed = writ.ruling.assessed
     if assessed.facts.workload is not None:
@@ -105,7 +98,12 @@ def _key(writ: Writ) -> str:
     return orphan_key(assessed.candidate)
 
 
-def _incident(place: _Place) -> dict[str, Any]:
+def _tie(place: _Place) -> dict[str, Any]:
+    candidate = _candidate(place)
+    return {"incident": place.incident, "source": candidate.source, "fingerprint": candidate.fingerprint}
+
+
+def _incident(place: _Place, called: bool) -> dict[str, Any]:  # noqa: FBT001 - a column of the row
     ruling = place.writ.ruling
     workload = ruling.assessed.facts.workload
     return {
@@ -115,6 +113,7 @@ def _incident(place: _Place) -> dict[str, Any]:
         "severity": ruling.rule.severity if ruling.rule else "P3",
         "rule": _candidate(place).rule,
         "title": place.writ.title,
+        "called": called,
     }
 
 
@@ -167,21 +166,24 @@ def _settled(place: _Place, now: datetime) -> dict[str, Any]:
     }
 
 
-async def _tell_people(connection: Connection, places: list[_Place]) -> set[int]:
-    """Put messages into the outbox: every question, one call for each incident; return the incidents called for now."""
-    questions = [place for place in places if place.writ.people and not _holds(place)]
+def _calls(places: Sequence[_Place]) -> dict[int, _Place]:
+    """Return the first place that calls people for an incident, by its number; only an open one will be called for."""
     calls: dict[int, _Place] = {}
     for place in places:
         if place.writ.people and _holds(place) and place.incident is not None:
             calls.setdefault(place.incident, place)
-    escalated: set[int] = set()
-    if calls:
-        escalated = {row["id"] for row in await connection.fetch(QUERIES["escalate_incidents"], list(calls))}
-    telling = questions + [place for number, place in calls.items() if number in escalated]
-    if telling:
-        messages = [{"incident": place.incident, "payload": payload(place)} for place in telling]
-        await connection.execute(QUERIES["put_outbox"], rows.as_json(messages))
-    return escalated
+    return calls
+
+
+def _messages(
+    places: Sequence[_Place], calls: Mapping[int, _Place], opened: AbstractSet[int | None]
+) -> Iterator[dict[str, Any]]:
+    """Yield what people are told: every question, and one call for each incident that is called for now."""
+    for place in places:
+        if place.writ.people and not _holds(place):
+            yield {"incident": place.incident, "payload": payload(place), "if_called": False}
+    for incident, place in calls.items():
+        yield {"incident": incident, "payload": payload(place), "if_called": incident not in opened}
 
 
 def _holds(place: _Place) -> bool:
@@ -204,29 +206,31 @@ def payload(place: _Place) -> dict[str, Any]:
 
 
 def _entries(
-    places: list[_Place], fresh: Mapping[str, _Place], escalated: set[int], known: Mapping[int, tuple[str, ...]]
-) -> Iterator[NewEntry]:
-    opened = {id(place) for place in fresh.values()}
-    told: set[int] = set()
-    for place in places:
-        writ, candidate = place.writ, _candidate(place)
-        about = NewEntry(
-            kind=EntryKind.INCIDENT_OPENED,
-            summary="",
-            rule=candidate.rule,
-            target_key=place.key,
-            incident=place.incident,
-        )
-        if id(place) in opened:
-            severity = writ.ruling.rule.severity.value if writ.ruling.rule else "P3"
-            summary = f"{severity} incident opened: {writ.title}"
-            yield structs.replace(about, summary=summary)
-        if not _repeats(writ, known.get(candidate.id)):
-            yield structs.replace(writ.entry, incident=place.incident, action=place.action, target_key=place.key)
-        if place.incident in escalated and place.incident not in told and writ.people and _holds(place):
-            told.add(place.incident)
-            summary = f"people are called: {writ.people}"
-            yield structs.replace(about, kind=EntryKind.INCIDENT_ESCALATED, summary=summary, reasons=writ.entry.reasons)
+    place: _Place, fresh: Mapping[str, _Place], calls: Mapping[int, _Place], docket: Docket
+) -> Iterator[dict[str, Any]]:
+    """Yield the ledger's entries about one place."""
+    writ, candidate = place.writ, _candidate(place)
+    about = NewEntry(
+        kind=EntryKind.INCIDENT_OPENED,
+        summary="",
+        rule=candidate.rule,
+        target_key=place.key,
+        incident=place.incident,
+    )
+    if fresh.get(place.key) is place:
+        severity = writ.ruling.rule.severity.value if writ.ruling.rule else "P3"
+        yield _said(structs.replace(about, summary=f"{severity} incident opened: {writ.title}"))
+    if not _repeats(writ, docket.reasons.get(candidate.id)):
+        yield _said(structs.replace(writ.entry, incident=place.incident, action=place.action, target_key=place.key))
+    if place.incident is not None and calls.get(place.incident) is place:
+        summary = f"people are called: {writ.people}"
+        kind, known = EntryKind.INCIDENT_ESCALATED, place.key not in fresh
+        yield _said(structs.replace(about, kind=kind, summary=summary, reasons=writ.entry.reasons), if_called=known)
+
+
+def _said(entry: NewEntry, *, if_called: bool = False) -> dict[str, Any]:
+    """Return an entry as a row; ``if_called``: written only if people are called for its incident now."""
+    return {**structs.asdict(entry), "if_called": if_called}
 
 
 def _repeats(writ: Writ, known: tuple[str, ...] | None) -> bool:

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, Purpose, one_pool
+from remediator.adapters.ledger.writs import CROWD
 from remediator.model.action import ActionState
 from remediator.model.case import Assessed
 from remediator.model.decision import Act, Ask, Decision, HoldReason, Observe
@@ -361,6 +362,46 @@ async def test_a_batch_of_nothing_left_is_no_decision(pool: LedgerPool, owner: O
     assert await store.admit(items, whim) == AdmissionReport()
     assert whim.seen == []
     assert await owner.fetchval("SELECT count(*) FROM remediator.ledger") == 0
+
+
+@pytest.mark.parametrize("change", ["rule = 'other'", "fingerprint = 'ff'", "tries = 1", "state = 'decided'"])
+async def test_a_row_that_is_not_what_was_assessed_is_left_alone(pool: LedgerPool, owner: Owner, change: str) -> None:
+    """A ladder has moved it meanwhile, or its number was given again after the server lost its newest rows."""
+    await put_candidates(owner, 2)
+    store, whim = LedgerAdmissionStore(pool), Whim(act)
+    items = [assessed(one) for one in await store.take(2, 60.0)]
+    await owner.execute(f"UPDATE remediator.candidates SET {change} WHERE id = 1")  # noqa: S608 - the test's own words
+    assert (await store.admit(items, whim)).acts == 1
+    (batch,) = whim.seen
+    assert [item.candidate.id for item in batch.items] == [2]
+
+
+@pytest.mark.parametrize(("count", "woken"), [(CROWD - 1, []), (CROWD, ["execute"])])
+async def test_a_crowd_of_actions_is_shared(pool: LedgerPool, owner: Owner, count: int, woken: list[str]) -> None:
+    """Other replicas are woken for many actions; a few are taken at once by the one that admitted them."""
+    rung: list[object] = []
+    await owner.add_listener("remediator", lambda *said: rung.append(said[-1]))
+    await put_candidates(owner, count)
+    assert (await decide(pool, act)).acts == count
+    await owner.fetchval("SELECT 1")
+    assert rung == woken
+
+
+async def test_times_are_those_of_the_database_whatever_its_zone(pool: LedgerPool, owner: Owner) -> None:
+    """What is read as JSON is the same moment as what is read as a time."""
+    await put_candidates(owner, 1)
+    await decide(pool, act)
+    await owner.execute("UPDATE remediator.actions SET state = 'unchanged', ended_at = clock_timestamp()")
+    await put_candidates(owner, 1, source="later")
+    store, whim = LedgerAdmissionStore(pool), Whim(lambda _: hold(HoldReason.COOLDOWN, retry_in_s=1))
+    await store.admit([assessed(one) for one in await store.take(9, 60.0)], whim)
+    (batch,) = whim.seen
+    ((past,),) = batch.past.values()
+    (incident,) = batch.incidents.values()
+    row = await owner.fetchrow("SELECT admitted_at, ended_at, opened_at FROM remediator.actions, remediator.incidents")
+    assert row is not None
+    assert (past.admitted_at, past.ended_at, incident.opened_at) == tuple(row)
+    assert past.admitted_at.utcoffset() == timedelta(0)
 
 
 async def test_what_is_written_for_an_act(pool: LedgerPool, owner: Owner) -> None:

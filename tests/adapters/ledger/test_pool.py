@@ -68,9 +68,12 @@ async def test_every_transaction_is_alike(database: str, pools: LedgerPools, pur
         "lock_timeout": "2s",
         "statement_timeout": "5s",
         "idle_in_transaction_session_timeout": "10s",
+        "TimeZone": "UTC",
         "role": "remediator_app",
         "transaction_read_only": "on" if purpose is Purpose.READ else "off",
         "application_name": f"remediator-{purpose.value}",
+        "plan_cache_mode": "force_generic_plan" if direct and purpose is not Purpose.READ else "auto",
+        "enable_seqscan": "off" if direct and purpose is not Purpose.READ else "on",
     }
     async with one_pool(database, replace(pools.server, direct=direct), purpose) as pool:
         async with transaction(pool) as connection:
@@ -82,6 +85,28 @@ async def test_every_transaction_is_alike(database: str, pools: LedgerPools, pur
             async with pool.connections.acquire() as connection:
                 left = [await connection.fetchval(f"SHOW {name}") for name in ("lock_timeout", "role")]
             assert left == ["0", "none"], "behind a pooler the session belongs to others afterwards"
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "pooler"])
+async def test_an_opening_is_sent_with_begin(database: str, pools: LedgerPools, direct: bool) -> None:
+    """A lock is held from the first statement to the end; where it is refused, nothing has begun."""
+    lock = "-- lock\n-- why;\nSELECT pg_advisory_xact_lock(7);"
+    free = "SELECT pg_try_advisory_xact_lock(7)"
+    async with (
+        one_pool(database, replace(pools.server, direct=direct), Purpose.STAGES) as pool,
+        pools.leases.connections.acquire() as other,
+    ):
+        async with transaction(pool, lock) as connection:
+            assert await connection.fetchval("SELECT current_setting('lock_timeout')") == "2s"
+            assert not await other.fetchval(free)
+        assert await other.fetchval(free)
+        for wrong, reason in (("SELECT 1/0", "data"), ("SELECT nothing", "bug")):
+            with pytest.raises(LedgerError) as raised:
+                async with transaction(pool, f"{lock}\n{wrong}"):
+                    pytest.fail("it has begun")
+            assert raised.value.reason == reason
+            assert await other.fetchval(free)
+        await put(pool, "x")
 
 
 async def test_ledger_is_append_only(pool: LedgerPool) -> None:

@@ -137,159 +137,74 @@ SELECT statement_timestamp() AS now,
        (SELECT json_object_agg(namespace, actions) FROM open)::text AS open,
        (SELECT max(admitted_at) FROM remediator.actions WHERE changes AND mode = 'enforce') AS last_admission;
 
--- name: undecided
--- The moment of this batch, and which of its candidates are still to be decided and still are what was assessed (a
--- ladder or an approval may have given one another rung meanwhile: then it is not leased, and comes back by itself),
--- with whether their alert (or another alert of their incident) fires.
-SELECT clock_timestamp() AS now, candidate.id, candidate.last_reasons,
-       EXISTS (
-           SELECT FROM remediator.alerts AS alert
-           WHERE alert.source = candidate.source AND alert.fingerprint = candidate.fingerprint
-             AND alert.status = 'firing'
-       ) OR EXISTS (
-           SELECT
-           FROM remediator.incident_alerts AS tie
-           JOIN remediator.alerts AS alert USING (source, fingerprint)
-           WHERE tie.incident = candidate.incident AND alert.status = 'firing'
-       ) AS firing
-FROM unnest($1::bigint[], $2::int[]) AS assessed (id, tries)
-JOIN remediator.candidates AS candidate ON candidate.id = assessed.id AND candidate.tries = assessed.tries
-WHERE candidate.state <> 'decided'
-FOR UPDATE OF candidate;
-
--- name: incidents_of
--- Open incidents of these targets, and the incidents with these numbers; with the rules that have something under way
--- in them, and those that a person said no to.
-SELECT id, target_key, target::text AS target, severity, state, rule, title, opened_at, healthy_since, resolved_at,
-       ARRAY(
-           SELECT rule FROM remediator.actions
-           WHERE actions.incident = incidents.id
-             AND actions.state IN ('awaiting_approval', 'admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
-           UNION
-           SELECT rule FROM remediator.candidates
-           WHERE candidates.incident = incidents.id AND candidates.state <> 'decided'
-       ) AS working,
-       ARRAY(
-           SELECT DISTINCT rule FROM remediator.actions
-           WHERE actions.incident = incidents.id AND actions.state = 'rejected'
-       ) AS rejected
-FROM remediator.incidents
-WHERE (state <> 'resolved' AND target_key = ANY ($1::text[])) OR id = ANY ($2::bigint[]);
-
--- name: past_actions
--- The changing actions of the last day on these targets, newest first, at most 50 each, questions that wait for an
--- answer among them; and the open one, however old it is.
-SELECT past.number, past.incident, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
-FROM unnest($1::text[]) AS wanted (target_key)
-CROSS JOIN LATERAL (
-    SELECT *
-    FROM remediator.actions AS action
-    WHERE action.target_key = wanted.target_key AND action.changes
-      AND (action.mode = 'enforce' OR action.state = 'awaiting_approval')
-      AND action.admitted_at > clock_timestamp() - interval '24 hours'
-    ORDER BY action.admitted_at DESC
-    LIMIT 50
-) AS past
-UNION ALL
-SELECT past.number, past.incident, past.action, past.rule, past.target_key, past.namespace, past.state, past.admitted_at, past.ended_at
-FROM remediator.actions AS past
-WHERE past.target_key = ANY ($1::text[]) AND past.changes AND past.mode = 'enforce'
-  AND past.state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
-  AND past.admitted_at <= clock_timestamp() - interval '24 hours';
-
--- name: count_windows
--- How many changing actions each sliding window holds, and the oldest of them.
-SELECT wanted.place, counted.actions::int AS actions, counted.oldest_at
-FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
-    WHERE wanted.kind = 'target' AND changes AND mode = 'enforce' AND target_key = wanted.key
-      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
-) AS counted
-WHERE wanted.kind = 'target'
-UNION ALL
-SELECT wanted.place, counted.actions::int, counted.oldest_at
-FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
-    WHERE changes AND mode = 'enforce' AND rule = wanted.key
-      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
-) AS counted
-WHERE wanted.kind = 'rule'
-UNION ALL
-SELECT wanted.place, counted.actions::int, counted.oldest_at
-FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
-    WHERE changes AND mode = 'enforce' AND namespace = wanted.key
-      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
-) AS counted
-WHERE wanted.kind = 'namespace'
-UNION ALL
-SELECT wanted.place, counted.actions::int, counted.oldest_at
-FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS wanted (place, kind, key, window_s)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
-    WHERE changes AND mode = 'enforce'
-      AND admitted_at > $5::timestamptz - make_interval(secs => wanted.window_s)
-) AS counted
-WHERE wanted.kind = 'cluster';
-
--- name: open_actions
--- Open changing actions by namespace; the sum is the cluster's.
-SELECT namespace, count(*)::int AS actions
-FROM remediator.actions
-WHERE changes AND mode = 'enforce' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
-GROUP BY namespace;
-
--- name: last_admission
--- When the latest changing action was admitted.
-SELECT max(admitted_at) AS at FROM remediator.actions WHERE changes AND mode = 'enforce';
-
 -- name: allocate
 -- Numbers for new incidents and actions, so that everything of one decision can be written with them in one go.
 SELECT array(SELECT nextval('remediator.incidents_id_seq') FROM generate_series(1, $1::int)) AS incidents,
        array(SELECT nextval('remediator.actions_number_seq') FROM generate_series(1, $2::int)) AS actions;
 
--- name: put_incidents
--- New incidents.
-INSERT INTO remediator.incidents (id, target_key, target, severity, state, rule, title, check_at)
-OVERRIDING SYSTEM VALUE
-SELECT id, target_key, target, severity, 'open', rule, title, clock_timestamp() + interval '15 seconds'
-FROM jsonb_to_recordset($1::jsonb)
-    AS given (id bigint, target_key text, target jsonb, severity text, rule text, title text);
-
--- name: tie_alerts
--- Which alerts belong to which incident.
-INSERT INTO remediator.incident_alerts (incident, source, fingerprint)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
-ON CONFLICT DO NOTHING;
-
--- name: put_actions
--- New actions. Two decisions with the same id are one decision; the second insert fails the transaction.
-INSERT INTO remediator.actions
-    (number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
-     good_until)
-OVERRIDING SYSTEM VALUE
-SELECT number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
-       clock_timestamp() + make_interval(secs => shelf_life_s)
-FROM jsonb_to_recordset($1::jsonb)
-    AS given (number bigint, id text, incident bigint, candidate bigint, rule text, rung int, action text, mode text,
-              target_key text, namespace text, target jsonb, plan jsonb, changes boolean, state text, shelf_life_s int);
-
--- name: settle_candidates
--- What became of each candidate: decided, or held until it is worth asking again.
-UPDATE remediator.candidates AS candidate
-SET state = given.state,
-    not_before = coalesce(given.not_before, candidate.not_before),
-    incident = coalesce(given.incident, candidate.incident),
-    facts = given.facts,
-    last_reasons = ARRAY(SELECT jsonb_array_elements_text(given.reasons)),
-    tries = candidate.tries + 1,
-    lease_until = NULL
-FROM jsonb_to_recordset($1::jsonb)
-    AS given (id bigint, state text, not_before timestamptz, incident bigint, facts jsonb, reasons jsonb)
-WHERE candidate.id = given.id;
+-- name: record_decisions
+-- All that comes of a batch of decisions, in one round trip; the arguments are JSON arrays of rows, one for each kind,
+-- $5 the incidents known before that people are called for, $8 whether other replicas are woken to share the actions.
+-- Two decisions with the same id are one decision: the second one's action fails the transaction. What says if_called
+-- is only written if its incident is called for now, and was not before.
+WITH opened AS (
+    INSERT INTO remediator.incidents (id, target_key, target, severity, state, rule, title, check_at, escalated_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT id, target_key, target, severity, CASE WHEN called THEN 'escalated' ELSE 'open' END, rule, title,
+           clock_timestamp() + interval '15 seconds', CASE WHEN called THEN clock_timestamp() END
+    FROM jsonb_to_recordset($1::jsonb)
+        AS given (id bigint, target_key text, target jsonb, severity text, rule text, title text, called boolean)
+), tied AS (
+    INSERT INTO remediator.incident_alerts (incident, source, fingerprint)
+    SELECT incident, source, fingerprint
+    FROM jsonb_to_recordset($2::jsonb) AS given (incident bigint, source text, fingerprint text)
+    ON CONFLICT DO NOTHING
+), admitted AS (
+    INSERT INTO remediator.actions
+        (number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes,
+         state, good_until)
+    OVERRIDING SYSTEM VALUE
+    SELECT number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes,
+           state, clock_timestamp() + make_interval(secs => shelf_life_s)
+    FROM jsonb_to_recordset($3::jsonb)
+        AS given (number bigint, id text, incident bigint, candidate bigint, rule text, rung int, action text,
+                  mode text, target_key text, namespace text, target jsonb, plan jsonb, changes boolean, state text,
+                  shelf_life_s int)
+), settled AS (
+    -- What became of each candidate: decided, or held until it is worth asking again.
+    UPDATE remediator.candidates AS candidate
+    SET state = given.state,
+        not_before = coalesce(given.not_before, candidate.not_before),
+        incident = coalesce(given.incident, candidate.incident),
+        facts = given.facts,
+        last_reasons = ARRAY(SELECT jsonb_array_elements_text(given.reasons)),
+        tries = candidate.tries + 1,
+        lease_until = NULL
+    FROM jsonb_to_recordset($4::jsonb)
+        AS given (id bigint, state text, not_before timestamptz, incident bigint, facts jsonb, reasons jsonb)
+    WHERE candidate.id = given.id
+), called AS (
+    UPDATE remediator.incidents AS incident
+    SET state = 'escalated', escalated_at = clock_timestamp()
+    FROM unnest($5::bigint[]) AS given (id)
+    WHERE incident.id = given.id AND incident.state = 'open'
+    RETURNING incident.id
+), told AS (
+    INSERT INTO remediator.outbox (incident, payload)
+    SELECT incident, payload
+    FROM jsonb_to_recordset($6::jsonb) AS given (incident bigint, payload jsonb, if_called boolean)
+    WHERE NOT if_called OR EXISTS (SELECT FROM called WHERE called.id = given.incident)
+), said AS (
+    INSERT INTO remediator.ledger (kind, summary, incident, action, rule, target_key, reasons, data, actor)
+    SELECT kind, summary, incident, action, rule, target_key, ARRAY(SELECT jsonb_array_elements_text(reasons)), data,
+           actor
+    FROM jsonb_to_recordset($7::jsonb)
+        AS given (kind text, summary text, incident bigint, action bigint, rule text, target_key text, reasons jsonb,
+                  data jsonb, actor text, if_called boolean)
+    WHERE NOT if_called OR EXISTS (SELECT FROM called WHERE called.id = given.incident)
+)
+SELECT ARRAY(SELECT id FROM called) AS called,
+       CASE WHEN $8::boolean THEN pg_notify('remediator', 'execute')::text END AS woken;
 
 -- name: escalate_incidents
 -- People are called for these incidents; tells which of them were not escalated before.
