@@ -10,7 +10,9 @@ from msgspec import Struct
 from remediator.model.action import PastAction
 from remediator.model.decision import Decision
 from remediator.model.facts import Facts
+from remediator.model.freeze import Freeze
 from remediator.model.incident import Candidate, Incident
+from remediator.model.pause import Pause
 from remediator.model.plan import Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import RateLimit, Rule
@@ -31,11 +33,30 @@ class Window(Struct, frozen=True, kw_only=True):
     oldest_at: datetime | None = None
 
 
+class Touched(Struct, frozen=True, kw_only=True):
+    """A target on which a changing action was admitted lately."""
+
+    target_key: str
+    namespace: str
+    admitted_at: datetime
+
+
+class PlatformAlert(Struct, frozen=True, kw_only=True):
+    """How many alerts of one name, about the platform itself, fire in a namespace (empty: about none)."""
+
+    alertname: str
+    namespace: str = ""
+    count: int = 1
+
+
 class History(Struct, frozen=True, kw_only=True):
     """What has been done before, read inside the admission transaction; only changing actions count.
 
     ``target``: the actions on this target in the last 24 hours, newest first, at most 50. ``windows``: by scope.
     ``open_in_namespace`` and ``open_in_cluster`` are open changing actions, ``last_in_cluster`` the latest admission.
+    ``touched``: when each target was last changed, as far as the policy's blast window goes back. ``onsets``: when
+    incidents began, oldest first, as far back as a storm is remembered. ``platform``: alerts about the platform that
+    fire. ``pauses``: those in force, in the database and on this replica's machine.
     """
 
     target: tuple[PastAction, ...] = ()
@@ -44,6 +65,10 @@ class History(Struct, frozen=True, kw_only=True):
     open_in_cluster: int = 0
     last_in_cluster: datetime | None = None
     alert_firing: bool = True
+    touched: tuple[Touched, ...] = ()
+    onsets: tuple[datetime, ...] = ()
+    platform: tuple[PlatformAlert, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
 
 class Assessed(Struct, frozen=True, kw_only=True):
@@ -64,6 +89,7 @@ class Case(Struct, frozen=True, kw_only=True):
     facts: Facts
     history: History
     policy: Policy
+    freezes: tuple[Freeze, ...] = ()
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
@@ -82,7 +108,7 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     ``open_by_namespace`` counts open changing actions, ``open_in_cluster`` all of them; ``firing`` tells of each
     candidate, by its id, whether its alert, or another one of its incident, still fires. ``working`` holds, by the
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
-    answered; ``rejected`` those to whose question a person said no.
+    answered; ``rejected`` those to whose question a person said no. The rest is as in ``History``.
     """
 
     now: datetime
@@ -96,3 +122,7 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     firing: dict[int, bool]
     working: dict[int, frozenset[str]] = {}
     rejected: dict[int, frozenset[str]] = {}
+    touched: tuple[Touched, ...] = ()
+    onsets: tuple[datetime, ...] = ()
+    platform: tuple[PlatformAlert, ...] = ()
+    pauses: tuple[Pause, ...] = ()

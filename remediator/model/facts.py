@@ -47,6 +47,7 @@ class WorkloadFacts(Struct, frozen=True, kw_only=True):
     images: tuple[str, ...] = ()
     revision: str = ""
     rollout_started_at: datetime | None = None
+    created_at: datetime | None = None
     deleting: bool = False
 
     @property
@@ -72,6 +73,13 @@ class WorkloadFacts(Struct, frozen=True, kw_only=True):
         return self.progress == "ProgressDeadlineExceeded"
 
 
+class Population(Struct, frozen=True, kw_only=True):
+    """How many workloads there are, in the target's namespace and in the cluster; None where it could not be read."""
+
+    namespace: int | None = None
+    cluster: int | None = None
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """One snapshot for one decision, read at ``read_at``.
 
@@ -83,6 +91,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     read_at: datetime
     workload: WorkloadFacts | None = None
     pods: tuple[PodFacts, ...] = ()
+    population: Population = Population()
     problem: str = ""
     detail: str = ""
     retryable: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from remediator.model.freeze import Freeze
 from remediator.model.target import Kind
 
 
@@ -147,10 +148,11 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):
-    """Every rule in force. ``digest`` is the SHA-256 of their source files: two replicas compare it."""
+    """Every rule in force, and every freeze. ``digest`` is the SHA-256 of their files: two replicas compare it."""
 
     rules: tuple[Rule, ...]
     digest: str
+    freezes: tuple[Freeze, ...] = ()
 
     def named(self, name: str) -> Rule | None:
         """Return the rule of that name."""
