@@ -34,6 +34,8 @@ from remediator.values import (
 )
 
 PREFIX = "REMEDIATOR_"
+PACKAGED_RULES = Path(__file__).with_name("default_rules")
+AUTHENTICATION = ("webhook_token_file", "webhook_basic_auth_file", "tls_client_ca")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # What Kubernetes puts into the environment of every pod that runs beside a Service called "remediator".
 _SERVICE_LINK = re.compile(
@@ -77,7 +79,12 @@ OPTIONS: tuple[Option, ...] = (
         "database_url", postgres_url, "", "PostgreSQL server for our state; without it, an embedded one", secret=True
     ),
     Option("state_dir", path, "", "folder of the embedded database (default: $XDG_STATE_HOME/remediator)"),
-    Option("rules", path, "rules", "folder (or file) of rules"),
+    Option(
+        "rules",
+        path,
+        "",
+        "folder (or file) of rules (default: ./rules; if there is none, those that come with remediator)",
+    ),
     Option(
         "kubeconfig", path, "", "kubeconfig of the cluster (default: $KUBECONFIG, the pod's account, ~/.kube/config)"
     ),
@@ -194,6 +201,23 @@ def _shown(option: Option, value: object) -> str:
     return hide_secrets(written(value))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Settings as far as they can be read.
+
+    A faulty one (``faulty`` holds their names) has its default, so that all the others, and the files that they name,
+    can be looked at in the same go, and every fault be told at once.
+    """
+
+    settings: Settings
+    faulty: frozenset[str]
+    problems: tuple[str, ...]
+
+    def sound(self, *names: str) -> bool:
+        """Tell whether all of these settings are what the operator wanted."""
+        return not self.faulty.intersection(names)
+
+
 def load_settings(
     flags: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, config: Path | None = None
 ) -> Settings:
@@ -201,46 +225,62 @@ def load_settings(
 
     Raises ConfigError with every fault, each naming its flag, its variable, or its key in the file.
     """
+    draft = draft_settings(flags, environ, config=config)
+    if draft.problems:
+        raise ConfigError(*draft.problems)
+    return draft.settings
+
+
+def draft_settings(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    config: Path | None = None,
+    serving: bool = False,
+) -> Draft:
+    """Read settings as ``load_settings`` does, but raise nothing. ``serving``: they must allow to listen, too."""
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     from_file = _file(config, problems) if config is not None else {}
+    # Without its file, what else is missing is anybody's guess.
+    faulty = {option.name for option in OPTIONS} if problems else set()
     values: dict[str, Any] = {}
     for option in OPTIONS:
         place, raw = _given(option, flags, environ, from_file, config)
-        if raw is None or raw == "":
-            values[option.name] = None
-            continue
         try:
-            values[option.name] = raw if not isinstance(raw, str) else option.read(raw)
+            values[option.name] = _value(option, raw)
         except ValueError as error:
             shown = "its value" if option.secret else repr(raw)[:100]
             problems.append(f"{place}: {shown} {error}")
-    values["state_dir"] = values.get("state_dir") or _state_dir(environ)
-    for option in OPTIONS:
-        if option.read is words and values.get(option.name) is None:
-            values[option.name] = ()
+            faulty.add(option.name)
+            values[option.name] = _value(option, option.default)
+    values["state_dir"] = values["state_dir"] or _state_dir(environ)
+    values["rules"] = values["rules"] or _rules()
+    settings = Settings(**{one.name: values[one.name] for one in fields(Settings)})
     problems += _strangers(environ, from_file, config)
-    if not problems:
-        settings = Settings(**{one.name: values[one.name] for one in fields(Settings)})
-        problems += _together(settings)
-        if not problems:
-            return settings
-    raise ConfigError(*problems)
+    problems += [problem for names, problem in _together(settings, serving=serving) if not faulty.intersection(names)]
+    return Draft(settings=settings, faulty=frozenset(faulty), problems=tuple(problems))
 
 
-def check_serving(settings: Settings) -> None:
-    """Refuse to serve without authentication where others can reach the port. Raises ConfigError."""
+def _value(option: Option, raw: Any) -> Any:
+    if raw is None or raw == "":
+        return () if option.read is words else None
+    return option.read(raw) if isinstance(raw, str) else raw
+
+
+def _unauthenticated(settings: Settings) -> str:
+    """Say why it must not be served without authentication where others can reach the port; "" if it may."""
     host, _ = settings.listen
-    authenticated = settings.webhook_token_file or settings.webhook_basic_auth_file or settings.tls_client_ca
-    if authenticated:
-        return
+    if settings.webhook_token_file or settings.webhook_basic_auth_file or settings.tls_client_ca:
+        return ""
     if not settings.insecure_no_auth:
-        raise ConfigError(
+        return (
             "webhooks need authentication: give --webhook-token-file, --webhook-basic-auth-file or --tls-client-ca;"
             " --insecure-no-auth takes them from anybody on this machine"
         )
     if host not in LOOPBACK:
-        raise ConfigError(f"--insecure-no-auth: only when listening on loopback, and --listen says {host}")
+        return f"--insecure-no-auth: only when listening on loopback, and --listen says {host}"
+    return ""
 
 
 def _given(
@@ -289,16 +329,24 @@ def _strangers(environ: Mapping[str, str], from_file: Mapping[str, Any], config:
     ]
 
 
-def _together(settings: Settings) -> list[str]:
-    """Return the faults that settings have only with each other."""
-    problems = []
+def _together(settings: Settings, *, serving: bool) -> list[tuple[tuple[str, ...], str]]:
+    """Return the faults that settings have only with each other, each with the settings that it is about."""
+    problems: list[tuple[tuple[str, ...], str]] = []
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        problems.append("--tls-cert and --tls-key: give both or neither")
+        problems.append((("tls_cert", "tls_key"), "--tls-cert and --tls-key: give both or neither"))
     if settings.tls_client_ca is not None and settings.tls_cert is None:
-        problems.append("--tls-client-ca: needs --tls-cert and --tls-key")
+        problems.append((("tls_client_ca", "tls_cert"), "--tls-client-ca: needs --tls-cert and --tls-key"))
     if settings.notify_token_file is not None and settings.notify_url is None:
-        problems.append("--notify-token-file: needs --notify-url")
+        problems.append((("notify_token_file", "notify_url"), "--notify-token-file: needs --notify-url"))
+    if serving and (open_door := _unauthenticated(settings)):
+        problems.append((("listen", "insecure_no_auth", *AUTHENTICATION), open_door))
     return problems
+
+
+def _rules() -> Path:
+    """Return the folder of rules where none was named. A package that was built carries rules, a work tree is them."""
+    here = Path("rules")
+    return PACKAGED_RULES if PACKAGED_RULES.is_dir() and not here.exists() else here
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path:

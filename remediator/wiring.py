@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.wakeups import Wakeups
-from remediator.adapters.notify import LogNotifier, WebhookNotifier
+from remediator.adapters.notify import LogNotifier, WebhookNotifier, check_token_file
 from remediator.adapters.observer import Telemetry
 from remediator.desk import daemon_file
 from remediator.flow.bells import Bells, Stage
@@ -47,8 +47,9 @@ from remediator.model.errors import ConfigError, InvariantBroken, PortError
 from remediator.ports.health import HealthStatus
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import StageEvent
+from remediator.rulebook.load import load
 from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
-from remediator.settings import Settings
+from remediator.settings import AUTHENTICATION, PACKAGED_RULES, Draft, Settings
 from remediator.web.door import DoorLimits
 from remediator.web.health import Check
 from remediator.web.server import WebServer
@@ -61,12 +62,16 @@ OLD_SIGNAL_S = 60.0
 APPEND_S = 2.0
 
 
-async def start(settings: Settings) -> None:
-    """Run the daemon until SIGTERM or SIGINT; raise ConfigError when it cannot start, or what killed a task."""
+async def start(draft: Draft) -> None:
+    """Run the daemon until SIGTERM or SIGINT; raise ConfigError when it cannot start, or what killed a task.
+
+    Faults of the settings are told together with those of the files that the settings name.
+    """
+    settings = draft.settings
     logs.set_up(logs.LogFormat(settings.log_format), logs.LogLevel(settings.log_level))
     observer = Telemetry(actions=ACTIONS)
     async with AsyncExitStack() as stack:
-        daemon = Daemon(settings, observer)
+        daemon = Daemon(draft, observer)
         await daemon.set_up(stack)
         # What is there now stays: the collector need not look at it again, and seldom at what is short-lived.
         gc.freeze()
@@ -87,9 +92,10 @@ class Daemon:
     appender: LedgerAppender
     rule_history: RuleHistory
 
-    def __init__(self, settings: Settings, observer: Telemetry) -> None:
+    def __init__(self, draft: Draft, observer: Telemetry) -> None:
         """Begin with what needs no I/O."""
-        self.settings = settings
+        self.draft = draft
+        self.settings = draft.settings
         self.observer = observer
         self.clock = SystemClock()
         self.bells = Bells()
@@ -177,11 +183,19 @@ class Daemon:
             self._tell("rule_history", "lost", waiting=self.rule_history.waiting)
 
     def _read_files(self) -> None:
-        """Read every file before anything is opened, and tell all their faults at once. Raises ConfigError."""
-        problems: list[str] = []
-        for read in (self._read_rules, self._read_web, self._find_cluster):
+        """Read every file before anything is opened, and tell all faults at once. Raises ConfigError."""
+        problems = list(self.draft.problems)
+        readers: tuple[tuple[Callable[[], None], tuple[str, ...]], ...] = (
+            (self._read_web, ("tls_cert", "tls_key", *AUTHENTICATION)),
+            (self._find_cluster, ("kubeconfig", "context")),
+            (self._look_at_token, ("notify_token_file",)),
+            # The last: that rules are loaded is told only where nothing else is in the way.
+            (lambda: self._read_rules(only_check=bool(problems)), ("rules",)),
+        )
+        for read, names in readers:
             try:
-                read()
+                if self.draft.sound(*names):
+                    read()
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -191,8 +205,24 @@ class Daemon:
         settings = self.settings
         self.access = chosen_access(settings.kubeconfig, settings.context or "", os.environ, Path.home())
 
-    def _read_rules(self) -> None:
-        self.rulebook = LiveRulebook((self.settings.rules,), self.observer, told=self._rules_changed)
+    def _look_at_token(self) -> None:
+        if self.settings.notify_token_file is not None:
+            check_token_file(self.settings.notify_token_file)
+
+    def _read_rules(self, *, only_check: bool) -> None:
+        place = self.settings.rules
+        try:
+            place.stat()
+        except OSError as error:
+            advice = "name the folder with your rule files (--rules, REMEDIATOR_RULES)"
+            raise ConfigError(f"--rules {place}: cannot be read ({error.strerror}); {advice}") from error
+        if only_check:
+            load((place,))
+            return
+        if place == PACKAGED_RULES:
+            warning = "no --rules given, and no folder ./rules: the rules that come with remediator are in force"
+            self._tell("settings", "warning", warning=warning, rules=str(place))
+        self.rulebook = LiveRulebook((place,), self.observer, told=self._rules_changed)
 
     def _read_web(self) -> None:
         self.web = prepare(_web_options(self.settings), self.clock, self.observer)

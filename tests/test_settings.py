@@ -12,7 +12,7 @@ from remediator.cli.settings_page import reference
 from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
-from remediator.settings import OPTIONS, Settings, check_serving, load_settings
+from remediator.settings import OPTIONS, Draft, Settings, draft_settings, load_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - read, not bound
@@ -24,6 +24,11 @@ def problems(flags: dict[str, Any] | None = None, environ: dict[str, str] | None
     with pytest.raises(ConfigError) as caught:
         load_settings(flags or {}, {**HOME, **(environ or {})}, **more)
     return list(caught.value.problems)
+
+
+def serving(flags: dict[str, Any], **more: Any) -> Draft:
+    """A draft of the settings of a daemon that is to listen."""
+    return draft_settings(flags, HOME, serving=True, **more)
 
 
 def file(folder: Path, text: str) -> Path:
@@ -248,25 +253,44 @@ def test_the_address_of_a_chat_is_not_described() -> None:
 @pytest.mark.parametrize("name", ["webhook_token_file", "webhook_basic_auth_file"])
 def test_serving_with_authentication(name: str) -> None:
     """Anywhere."""
-    settings = load_settings({name: "/secrets/file", "listen": "0.0.0.0:9095"}, HOME)
-    check_serving(settings)
-    assert getattr(settings, name) == Path("/secrets/file")
+    draft = serving({name: "/secrets/file", "listen": "0.0.0.0:9095"})
+    assert draft.problems == ()
+    assert getattr(draft.settings, name) == Path("/secrets/file")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 def test_serving_without_authentication_on_loopback(host: str) -> None:
     """Only when it is asked for."""
-    with pytest.raises(ConfigError, match="webhooks need authentication"):
-        check_serving(load_settings({"listen": f"{host}:1"}, HOME))
-    check_serving(load_settings({"listen": f"{host}:1", "insecure_no_auth": "true"}, HOME))
+    (problem,) = serving({"listen": f"{host}:1"}).problems
+    assert "webhooks need authentication" in problem
+    assert serving({"listen": f"{host}:1", "insecure_no_auth": "true"}).problems == ()
 
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "", "[::]", "10.0.0.1", "example.com"])
 def test_serving_without_authentication_elsewhere(host: str) -> None:
     """Is refused, whatever is asked for."""
-    settings = load_settings({"listen": f"{host}:1", "insecure_no_auth": "true"}, HOME)
-    with pytest.raises(ConfigError, match="only when listening on loopback"):
-        check_serving(settings)
+    (problem,) = serving({"listen": f"{host}:1", "insecure_no_auth": "true"}).problems
+    assert "only when listening on loopback" in problem
+
+
+def test_a_faulty_setting_leads_to_no_fault_that_is_none(tmp_path: Path) -> None:
+    """It has its default in the draft, and nothing is said about what depends on it."""
+    draft = serving({"listen": "here", "tls_cert": "", "tls_key": "a\0b", "tls_client_ca": "/ca", "notify_url": "?"})
+    assert draft.faulty == {"listen", "tls_key", "notify_url"}
+    assert len(draft.problems) == 4
+    assert draft.problems[3] == "--tls-client-ca: needs --tls-cert and --tls-key"
+    assert draft.settings.listen == ("127.0.0.1", 9095)
+    assert (draft.sound("rules", "drain"), draft.sound("drain", "listen")) == (True, False)
+    missing = serving({"notify_token_file": "/t"}, config=tmp_path / "missing.toml")
+    assert len(missing.problems) == 1
+    assert not missing.sound("rules")
+
+
+def test_rules_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in this folder; what an installation does that carries rules is tested with a built one."""
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}, HOME).rules == Path("rules")
+    assert load_settings({"rules": "mine"}, HOME).rules == Path("mine")
 
 
 def test_the_state_folder() -> None:

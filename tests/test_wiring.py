@@ -18,7 +18,7 @@ from remediator.desk import daemon_file, open_desk
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
 from remediator.ports.ledger import LedgerQuery
-from remediator.settings import load_settings
+from remediator.settings import draft_settings
 from remediator.wiring import Daemon
 from tests.acceptance.daemon import RULES
 
@@ -34,7 +34,7 @@ async def set_up(folder: Path, database: str, rules: Path = RULES) -> AsyncItera
         "database_url": database,
     }
     async with AsyncExitStack() as stack:
-        daemon = Daemon(load_settings(flags, {"HOME": str(folder)}), Telemetry())
+        daemon = Daemon(draft_settings(flags, {"HOME": str(folder)}), Telemetry())
         await daemon.set_up(stack)
         yield daemon
 

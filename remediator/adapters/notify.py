@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from remediator import __version__
-from remediator.model.errors import NotifyError
+from remediator.model.errors import ConfigError, NotifyError
 
 LONGEST_RETRY_AFTER = 3600.0
 _TIMEOUT_S = 10.0
@@ -64,14 +64,32 @@ class WebhookNotifier:
         }
         if self._token_file is not None:
             try:
-                token = (await asyncio.to_thread(self._token_file.read_text, encoding="ascii")).strip()
-            except (OSError, UnicodeDecodeError) as error:
-                message = f"{self._token_file}: cannot be read: {type(error).__name__}"
-                raise NotifyError("token", message, retryable=True) from error
-            if not token or any(mark.isspace() for mark in token):
-                raise NotifyError("token", f"{self._token_file}: must hold one token and nothing else", retryable=True)
+                token = await asyncio.to_thread(_token, self._token_file)
+            except ValueError as error:
+                raise NotifyError("token", str(error), retryable=True) from error
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+def check_token_file(path: Path) -> None:
+    """Raise ConfigError for a file that no token can be read from: better at the start than at night."""
+    try:
+        _token(path)
+    except ValueError as error:
+        raise ConfigError(f"--notify-token-file {error}") from error
+
+
+def _token(path: Path) -> str:
+    """Return the token in a file; raises ValueError naming the file."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must hold one token and nothing else") from error
+    if not token or any(mark.isspace() for mark in token):
+        raise ValueError(f"{path}: must hold one token and nothing else")
+    return token
 
 
 class LogNotifier:

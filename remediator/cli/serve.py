@@ -11,7 +11,7 @@ from pathlib import Path
 from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
-from remediator.settings import OPTIONS, check_serving, load_settings
+from remediator.settings import OPTIONS, draft_settings
 from remediator.values import yes
 
 TRUTHS = frozenset({"insecure_no_auth"})
@@ -34,12 +34,11 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     config = args.config or (Path(found) if (found := os.environ.get("REMEDIATOR_CONFIG")) else None)
     try:
-        settings = load_settings({option.name: getattr(args, option.name) for option in OPTIONS}, config=config)
-        check_serving(settings)
-        # Imported when the settings are known to be good: faults of a command line are told at once.
+        flags = {option.name: getattr(args, option.name) for option in OPTIONS}
+        draft = draft_settings(flags, config=config, serving=True)
         from remediator.wiring import start
 
-        asyncio.run(start(settings))
+        asyncio.run(start(draft))
     except ConfigError as error:
         return ended_by(error)
     except LedgerError as error:

@@ -34,7 +34,9 @@ class Attempt:
             "--log-format": "json",
         }
 
-    async def fail(self, code: int, environment: dict[str, str] | None = None, **flags: str | None) -> str:
+    async def fail(
+        self, code: int, environment: dict[str, str] | None = None, cwd: Path | None = None, **flags: str | None
+    ) -> str:
         """Start with these flags instead (None: without) and return what was said on the standard error."""
         given = self.flags | {"--" + name.replace("_", "-"): value for name, value in flags.items()}
         words = [word for name, value in given.items() if value is not None for word in (name, value) if word]
@@ -43,6 +45,7 @@ class Attempt:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=clean_environment(**(environment or {})),
+            cwd=cwd,
         )
         async with asyncio.timeout(LIMIT_S):
             said, complaint = (text.decode() for text in await process.communicate())
@@ -104,7 +107,13 @@ async def test_an_unusable_token_file(attempt: Attempt, tmp_path: Path, what: st
 async def test_a_missing_rules_folder(attempt: Attempt, tmp_path: Path) -> None:
     """Named, with what to do."""
     complaint = await attempt.fail(FAULTY, rules=str(tmp_path / "nowhere"))
-    assert f"{tmp_path / 'nowhere'}: this cannot be read (No such file or directory)" in complaint
+    assert f"--rules {tmp_path / 'nowhere'}: cannot be read (No such file or directory); name the folder" in complaint
+
+
+async def test_no_rules_at_all(attempt: Attempt, tmp_path: Path) -> None:
+    """Neither named nor in this folder, and none came with this installation: the flag is named."""
+    complaint = await attempt.fail(FAULTY, cwd=tmp_path, rules=None)
+    assert "--rules rules: cannot be read (No such file or directory); name the folder" in complaint
 
 
 async def test_every_fault_of_the_rules_is_told(attempt: Attempt) -> None:
@@ -150,6 +159,31 @@ async def test_faults_of_files_are_told_at_once(attempt: Attempt, tmp_path: Path
     for name in ("no-rules", "no-token", "no-cert", "no-kubeconfig"):
         assert str(tmp_path / name) in complaint
     assert len(complaint.splitlines()) >= 4
+
+
+async def test_faults_of_settings_and_of_files_are_told_in_one_go(attempt: Attempt, tmp_path: Path) -> None:
+    """Nobody mends the flags only to be told about the files; what is faulty leads to no fault that is none."""
+    (tmp_path / "notify-token").write_text("two words\n", encoding="utf-8")
+    complaint = await attempt.fail(
+        FAULTY,
+        environment={"REMEDIATOR_DRIAN": "25s"},
+        drain="soon",
+        listen="here",
+        database_url="mysql://db",
+        notify_url="https://people.example.com",
+        notify_token_file=str(tmp_path / "notify-token"),
+        webhook_token_file=str(tmp_path / "no-token"),
+        rules=str(tmp_path / "no-rules"),
+        kubeconfig=str(tmp_path / "no-kubeconfig"),
+    )
+    head, *faults = complaint.splitlines()
+    assert head == "remediator: cannot start:"
+    assert sorted(re.match(r"  ([^ :]*)", fault)[1] for fault in faults if fault.startswith("  ")) == sorted(  # type: ignore[index]
+        [
+            *("--drain", "--listen", "--database-url", "REMEDIATOR_DRIAN", "--notify-token-file"),
+            *("--rules", "--kubeconfig", str(tmp_path / "no-token")),
+        ]
+    )
 
 
 async def test_two_daemons_in_one_state_folder(attempt: Attempt, tmp_path: Path) -> None:

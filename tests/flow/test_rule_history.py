@@ -133,6 +133,7 @@ async def test_the_history_is_written_in_the_background() -> None:
         while len(store.kept) < 2:
             await asyncio.sleep(0)
         running.cancel()
+    assert [digest for digest, _ in store.kept] == ["digest-1", "digest-2"]
 
 
 async def test_a_bug_is_no_outage() -> None:

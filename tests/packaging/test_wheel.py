@@ -64,6 +64,29 @@ def test_wheel_carries_code_and_data(wheel: Path) -> None:
     assert inside == package | rules | {"remediator/py.typed"}
 
 
+def serve(wheel: Path, folder: Path, *words: str) -> str:
+    """Start the daemon out of an unpacked wheel, in an empty folder, until it has read its files; return its log."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    here = folder / "here"
+    here.mkdir()
+    nowhere = "postgresql://nobody@127.0.0.1:1/x"
+    flags = ["--insecure-no-auth", "--log-format", "json", "--database-url", nowhere, *words]
+    program = [sys.executable, "-m", "remediator", "serve", *flags]
+    environment = {"PYTHONPATH": str(folder / "site"), "HOME": str(folder), "PATH": os.defpath}
+    done = subprocess.run(program, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+def test_an_installed_package_brings_its_rules(wheel: Path, tmp_path: Path) -> None:
+    """Whoever installed it and names no rules gets those of the runbook, and is told so."""
+    log = serve(wheel, tmp_path)
+    assert str(tmp_path / "site" / "remediator" / "default_rules") in log
+    assert "the rules that come with remediator are in force" in log
+    assert '"rules loaded"' in log
+
+
 def test_wheel_says_who_it_is(wheel: Path) -> None:
     """Its licence goes along, its command is named, its dependencies are those of the project."""
     with zipfile.ZipFile(wheel) as archive:
