@@ -37,6 +37,7 @@ from remediator.adapters.notify import LogNotifier, WebhookNotifier, check_token
 from remediator.adapters.observer import Telemetry
 from remediator.desk import daemon_file
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.clock_watch import ClockWatch
 from remediator.flow.parts import Bounds, Cluster, Parts, Stores
 from remediator.flow.pipeline import pipeline
 from remediator.flow.receive import Receive
@@ -44,10 +45,11 @@ from remediator.flow.rule_history import News, RuleHistory
 from remediator.flow.supervisor import Background, Supervisor
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
+from remediator.ports.clock import Clock
 from remediator.ports.health import HealthStatus
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import StageEvent
-from remediator.rulebook.load import load
+from remediator.rulebook.apart import check_files
 from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
 from remediator.settings import AUTHENTICATION, PACKAGED_RULES, Draft, Settings
 from remediator.web.door import DoorLimits
@@ -91,13 +93,14 @@ class Daemon:
     rulebook: LiveRulebook
     appender: LedgerAppender
     rule_history: RuleHistory
+    clocks: ClockWatch
 
-    def __init__(self, draft: Draft, observer: Telemetry) -> None:
-        """Begin with what needs no I/O."""
+    def __init__(self, draft: Draft, observer: Telemetry, clock: Clock | None = None) -> None:
+        """Begin with what needs no I/O. ``clock``: this host's, unless another is given."""
         self.draft = draft
         self.settings = draft.settings
         self.observer = observer
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.bells = Bells()
         self.broken: InvariantBroken | None = None
         self.dsn = ""
@@ -115,6 +118,15 @@ class Daemon:
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
         self.rule_history = RuleHistory(self.appender, self.clock, self.observer)
+        self.clocks = ClockWatch(
+            database_time=LedgerView(self.pools.read).database_time,
+            show=self.observer.clock_skew,
+            host=os.uname().nodename,
+            rulebook=self.rulebook,
+            ledger=self.appender,
+            clock=self.clock,
+            observer=self.observer,
+        )
         cluster = LateCluster(
             access=self.access,
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
@@ -151,6 +163,7 @@ class Daemon:
             Background(name="rule_history", run=self.rule_history.run),
             Background(name="rules", run=lambda: self.rulebook.watch(asyncio.Event())),
             Background(name="measure", run=self._measure),
+            Background(name="clocks", run=self.clocks.run),
             Background(name="housekeeping", run=housekeeping.run),
         ]
         self.supervisor = Supervisor(
@@ -217,7 +230,7 @@ class Daemon:
             advice = "name the folder with your rule files (--rules, REMEDIATOR_RULES)"
             raise ConfigError(f"--rules {place}: cannot be read ({error.strerror}); {advice}") from error
         if only_check:
-            load((place,))
+            check_files((place,))
             return
         if place == PACKAGED_RULES:
             warning = "no --rules given, and no folder ./rules: the rules that come with remediator are in force"
@@ -331,7 +344,12 @@ class Daemon:
     def _checks(self) -> list[Check]:
         """Return what readiness asks; liveness asks the first alone, which only a restart can cure."""
         tasks = Check("tasks", self._tasks_alive)
-        return [tasks, Check("database", self._database_answers), Check("inbox", self._inbox_moves)]
+        return [
+            tasks,
+            Check("database", self._database_answers),
+            Check("inbox", self._inbox_moves),
+            Check("clocks", self.clocks.status),
+        ]
 
     async def _tasks_alive(self) -> HealthStatus:
         silent = self.supervisor.silent_lanes(SILENT_S)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 
+from remediator.adapters.clock import SystemClock
 from remediator.adapters.observer import Telemetry
 from remediator.cli.endings import ended_by, leaves
 from remediator.cli.exits import Exit
@@ -24,7 +28,9 @@ from tests.acceptance.daemon import RULES
 
 
 @asynccontextmanager
-async def set_up(folder: Path, database: str, rules: Path = RULES) -> AsyncIterator[Daemon]:
+async def set_up(
+    folder: Path, database: str, rules: Path = RULES, clock: SystemClock | None = None
+) -> AsyncIterator[Daemon]:
     """A daemon that is ready to run."""
     flags = {
         "listen": "127.0.0.1:0",
@@ -34,7 +40,7 @@ async def set_up(folder: Path, database: str, rules: Path = RULES) -> AsyncItera
         "database_url": database,
     }
     async with AsyncExitStack() as stack:
-        daemon = Daemon(draft_settings(flags, {"HOME": str(folder)}), Telemetry())
+        daemon = Daemon(draft_settings(flags, {"HOME": str(folder)}), Telemetry(), clock)
         await daemon.set_up(stack)
         yield daemon
 
@@ -93,6 +99,39 @@ async def _until_loaded(database: str, times: int) -> None:
     async with asyncio.timeout(30):
         while (await _kinds(database)).count(EntryKind.RULES_LOADED) < times:
             await asyncio.sleep(0.05)
+
+
+class Behind(SystemClock):
+    """The clock of a host that nobody sets right: three minutes behind."""
+
+    def now(self) -> datetime:
+        """Return the wrong time."""
+        return super().now() - timedelta(minutes=3)
+
+
+async def test_a_wrong_clock_is_told(tmp_path: Path, database: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """With the measured difference: to whoever asks for readiness, for metrics, or reads the log or the ledger."""
+    async with (
+        set_up(tmp_path, database, clock=Behind()) as daemon,
+        aiohttp.ClientSession() as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = tasks.create_task(daemon.run())
+        await _listening(daemon)
+        async with asyncio.timeout(30):
+            while EntryKind.CLOCKS not in await _kinds(database):
+                await asyncio.sleep(0.05)
+        assert daemon.server is not None
+        async with http.get(f"{daemon.server.url}/readyz") as answer:
+            assert answer.status == 503
+            detail = (await answer.json())["checks"]["clocks"]["detail"]
+        async with http.get(f"{daemon.server.url}/metrics") as answer:
+            (line,) = [line for line in (await answer.text()).splitlines() if line.startswith("remediator_clock_skew")]
+        daemon.supervisor.stop.set()
+        await running
+    assert re.search(r"3 min( \d+ s)? behind the database's: decisions of 4 rules are held", detail)
+    assert -200 < float(line.split()[1]) < -179
+    assert "clocks skewed" in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("ending", [False, True], ids=["running", "stopping"])

@@ -48,7 +48,7 @@ _WARNING = frozenset(
     {
         "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
         "interrupted", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
-        "retried", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
+        "retried", "skewed", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
         "unmeasured", "unreadable", "unrecorded", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
@@ -111,6 +111,10 @@ class Telemetry:
     def loop_lag(self, seconds: float) -> None:
         """Set how late the event loop last was."""
         self._gauge.loop_lag.set(seconds)
+
+    def clock_skew(self, seconds: float) -> None:
+        """Set how far this host's clock is ahead of the database's."""
+        self._gauge.clock_skew.set(seconds)
 
     def connections(self, count: int) -> None:
         """Set how many connections are open on the listening port."""
@@ -235,6 +239,9 @@ class _Gauges:
             "remediator_rules_stale", "1 while the files on disk have faults and older rules are in force."
         )
         self.loop_lag = gauge("remediator_event_loop_lag_seconds", "How late the event loop was at the last look.")
+        self.clock_skew = gauge(
+            "remediator_clock_skew_seconds", "How far this host's clock is ahead of the database's (negative: behind)."
+        )
         self.connections = gauge("remediator_http_connections", "Open connections on the listening port.")
 
 

@@ -39,6 +39,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.NOTIFY_FAILED: ("UNTOLD", "red"),
     EntryKind.RULES_LOADED: ("rules", "dim"),
     EntryKind.RULES_REJECTED: ("RULES", "red"),
+    EntryKind.CLOCKS: ("CLOCKS", "red"),
     EntryKind.STARTED: ("started", "dim"),
     EntryKind.STOPPED: ("stopped", "dim"),
 }

@@ -38,6 +38,7 @@ class EntryKind(StrEnum):
     NOTIFY_FAILED = "notify.failed"
     RULES_LOADED = "rules.loaded"
     RULES_REJECTED = "rules.rejected"
+    CLOCKS = "clocks"
     STARTED = "daemon.started"
     STOPPED = "daemon.stopped"
 

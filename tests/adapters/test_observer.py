@@ -109,11 +109,18 @@ def test_gauges() -> None:
     telemetry.inbox(12, 3.5)
     telemetry.loop_lag(0.25)
     telemetry.connections(4)
+    telemetry.clock_skew(-130.5)
     found = {
         name: value(telemetry, f"remediator_{name}")
-        for name in ("inbox_depth", "inbox_oldest_seconds", "event_loop_lag_seconds", "http_connections")
+        for name in (
+            "inbox_depth",
+            "inbox_oldest_seconds",
+            "event_loop_lag_seconds",
+            "http_connections",
+            "clock_skew_seconds",
+        )
     }
-    assert list(found.values()) == [12, 3.5, 0.25, 4]
+    assert list(found.values()) == [12, 3.5, 0.25, 4, -130.5]
     assert b"remediator_build_info{" in telemetry.render()
 
 

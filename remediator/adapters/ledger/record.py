@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from remediator.adapters.ledger import rows
@@ -120,6 +121,12 @@ class LedgerView:
         """Return the figures of the status screen."""
         async with transaction(self._pool) as connection:
             return rows.plain(await connection.fetchval(QUERIES["read_counts"]))
+
+    async def database_time(self) -> datetime:
+        """Return the database's time."""
+        async with transaction(self._pool) as connection:
+            found: datetime = await connection.fetchval(QUERIES["database_time"])
+        return found
 
     async def ping(self) -> None:
         """Make one round trip."""

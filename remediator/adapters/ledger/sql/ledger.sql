@@ -104,6 +104,10 @@ SELECT jsonb_build_object(
 INSERT INTO remediator.rule_sets (digest, files) VALUES ($1, $2::jsonb)
 ON CONFLICT (digest) DO UPDATE SET loaded_at = clock_timestamp();
 
+-- name: database_time
+-- The time that decisions are made by.
+SELECT clock_timestamp() AS now;
+
 -- name: ping
 -- The round trip of the readiness check.
 SELECT 1 AS ok;
