@@ -13,11 +13,11 @@ import msgspec
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, spelt_json, table
 from remediator.model.rule import Limits, Rule
-from remediator.rulebook.cases import CaseResult
 from remediator.rulebook.duration import duration_text, rate_text
 from remediator.rulebook.faults import Fault, RulebookRejected
 from remediator.rulebook.ladder import rung_text
-from remediator.rulebook.load import Loaded, load
+from remediator.rulebook.load import load
+from remediator.rulebook.loaded import CaseResult, Loaded
 
 HEAD = ["RULE", "MATCHES, TARGET", "LADDER, LIMITS"]
 WIDEST = 48

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -13,7 +12,8 @@ from remediator.core.match import RuleIndex
 from remediator.model.rule import Rule, RuleSet
 from remediator.rulebook.clue import clue_text
 from remediator.rulebook.document import Document
-from remediator.rulebook.faults import Fault, Place
+from remediator.rulebook.faults import Fault
+from remediator.rulebook.loaded import CaseResult
 from remediator.rulebook.parse import Entry, lists_of, parse_entry
 from remediator.rulebook.shapes import Name, Shape
 
@@ -44,15 +44,6 @@ class CaseFile(Shape, title="File of cases"):
     """A file of cases."""
 
     cases: list[CaseShape] = Field(min_length=1, max_length=2000, description="Each is tried on all rules.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseResult:
-    """How a case went; ``problem`` is empty where the expectation holds."""
-
-    name: str
-    place: Place
-    problem: str = ""
 
 
 def parse_cases(document: Document) -> tuple[list[Entry[CaseShape]], list[Fault]]:

@@ -15,12 +15,11 @@ from typing import Any
 import yaml
 
 from remediator.rulebook.faults import Fault, Place
+from remediator.rulebook.sources import LARGEST_FILE
 
 STANDARD_TAGS = "tag:yaml.org,2002:"
 LONGEST_NUMBER = 64
 """Characters; what is longer is a text."""
-LARGEST_FILE = 1024 * 1024
-"""Bytes."""
 DEEPEST = 16
 """Levels of nesting."""
 MOST_VALUES = 200_000

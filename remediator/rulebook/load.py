@@ -11,10 +11,11 @@ from pydantic import BaseModel
 
 from remediator.model.rule import Rule, RuleSet
 from remediator.rulebook.build import build_rule, build_threshold, faults_between_fields
-from remediator.rulebook.cases import CaseResult, CaseShape, parse_cases, try_cases
+from remediator.rulebook.cases import CaseShape, parse_cases, try_cases
 from remediator.rulebook.document import Document, read_document
 from remediator.rulebook.faults import Fault, Place, RulebookRejected
 from remediator.rulebook.lint import warnings_of
+from remediator.rulebook.loaded import Loaded
 from remediator.rulebook.parse import Entry, lists_of, parse_entry
 from remediator.rulebook.shapes import RuleShape, ThresholdShape
 from remediator.rulebook.sources import Source, digest_of, read_sources
@@ -24,15 +25,6 @@ MOST_RULES = 20_000
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """Rules without a fault, what is odd about them, and how their cases went (all of them well)."""
-
-    rules: RuleSet
-    warnings: tuple[Fault, ...]
-    cases: tuple[CaseResult, ...]
 
 
 @dataclass(frozen=True, slots=True)

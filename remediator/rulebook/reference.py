@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from remediator.actions.catalogue import ACTIONS
-from remediator.rulebook.document import DEEPEST, LARGEST_FILE
+from remediator.rulebook.document import DEEPEST
 from remediator.rulebook.load import MOST_RULES
 from remediator.rulebook.parse import MOST_ENTRIES
 from remediator.rulebook.schema import case_file_schema, rule_file_schema
-from remediator.rulebook.sources import MOST_FILES
+from remediator.rulebook.sources import LARGEST_FILE, MOST_FILES
 from remediator.rulebook.watch import ALLOW_REMOVAL
 
 _HEAD = f"""# Rule files

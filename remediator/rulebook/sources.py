@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from remediator.rulebook.document import LARGEST_FILE
 from remediator.rulebook.faults import Fault, Place
 
 SUFFIXES = (".yaml", ".yml")
 CASES_SUFFIXES = tuple(f".cases{suffix}" for suffix in SUFFIXES)
+LARGEST_FILE = 1024 * 1024
+"""Bytes."""
 MOST_FILES = 256
 """Files of one directory."""
 

@@ -1,5 +1,7 @@
 """The rules in force, kept fresh: a change on disk is parsed, checked and tried as a whole, then swapped in.
 
+The work is done in another process (``apart``), so that the daemon goes on meanwhile and keeps nothing of it.
+
 Directories are watched, never files: a mounted ConfigMap swaps the symbolic link ``..data``, and a watch on a file goes
 deaf after the first swap. What happened is decided by comparing digests, so a missed or a needless event does no harm.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +22,9 @@ from remediator.core.match import RuleIndex
 from remediator.model.rule import Rule, RuleSet
 from remediator.model.signal import Labels
 from remediator.ports.observer import Observer, StageEvent
+from remediator.rulebook.apart import Check, NotChecked
 from remediator.rulebook.faults import Fault, Place, RulebookRejected
-from remediator.rulebook.load import Loaded, assemble
+from remediator.rulebook.loaded import Loaded
 from remediator.rulebook.sources import Source, folders_of, is_there, read_sources
 
 ALLOW_REMOVAL = ".allow-removal"
@@ -101,16 +104,17 @@ class _Seen:
     sources: tuple[Source, ...]
     unread: tuple[Fault, ...]
     may_remove: bool
+    digest: str
 
-    @property
-    def digest(self) -> str:
-        """Return what differs whenever anything that counts differs."""
-        total = hashlib.sha256(str(self.may_remove).encode())
-        for source in self.sources:
-            total.update(f"{source.file}\n{len(source.raw)}\n".encode("utf-8", "surrogateescape") + source.raw)
-        for fault in self.unread:
-            total.update(str(fault).encode("utf-8", "surrogateescape"))
-        return total.hexdigest()
+
+def _digest(sources: Iterable[Source], unread: Iterable[Fault], *, may_remove: bool) -> str:
+    """Return what differs whenever anything that counts differs."""
+    total = hashlib.sha256(str(may_remove).encode())
+    for source in sources:
+        total.update(f"{source.file}\n{len(source.raw)}\n".encode("utf-8", "surrogateescape") + source.raw)
+    for fault in unread:
+        total.update(str(fault).encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
 
 
 class LiveRulebook:
@@ -128,7 +132,7 @@ class LiveRulebook:
         self._one_at_a_time = asyncio.Lock()
         seen = self._look()
         self._seen = seen.digest
-        self._held = _hold(assemble(seen.sources, seen.unread), seen.sources)
+        self._held = _hold(Check().run(seen.sources, seen.unread), seen.sources)
         self._faults: tuple[Fault, ...] = ()
         self._tell(Reload(outcome=ReloadOutcome.LOADED, rules=self.current(), warnings=self.loaded.warnings))
 
@@ -155,28 +159,38 @@ class LiveRulebook:
         """Return the rule of that name, or None."""
         return self._held.by_name.get(name)
 
+    def namespaces(self) -> frozenset[str]:
+        """Return every namespace in which a rule may act."""
+        return frozenset(namespace for rule in self.current().rules for namespace in rule.target.namespaces)
+
     def matching(self, labels: Labels) -> tuple[Rule, ...]:
         """Return the rules whose matchers all hold, in file order."""
         return self._held.index.matching(labels)
 
     async def reload(self) -> Reload:
-        """Look at the files and swap the rules if they changed and are good. The work is done in a thread."""
+        """Look at the files and swap the rules if they changed and are good."""
         async with self._one_at_a_time:
             return await self._reload()
 
     async def _reload(self) -> Reload:
         seen = await asyncio.to_thread(self._look)
-        digest = seen.digest
-        if digest == self._seen:
+        if seen.digest == self._seen:
             return Reload(outcome=ReloadOutcome.UNCHANGED, rules=self.current(), faults=self._faults)
-        result = await asyncio.to_thread(self._try, seen)
-        self._seen = digest
-        if isinstance(result, _Held):
-            self._held, self._faults = result, ()
-            reload = Reload(outcome=ReloadOutcome.LOADED, rules=self.current(), warnings=self.loaded.warnings)
+        check = Check()
+        try:
+            held = await asyncio.to_thread(self._try, check, seen)
+        except RulebookRejected as rejected:
+            unknown = isinstance(rejected, NotChecked)
+            if unknown and rejected.faults == self._faults:
+                return Reload(outcome=ReloadOutcome.UNCHANGED, rules=self.current(), faults=self._faults)
+            # What could not be checked is tried again at the next look, and told once.
+            self._seen, self._faults = "" if unknown else seen.digest, rejected.faults
+            reload = Reload(outcome=ReloadOutcome.REJECTED, rules=self.current(), faults=self._faults)
         else:
-            self._faults = result
-            reload = Reload(outcome=ReloadOutcome.REJECTED, rules=self.current(), faults=result)
+            self._seen, self._held, self._faults = seen.digest, held, ()
+            reload = Reload(outcome=ReloadOutcome.LOADED, rules=self.current(), warnings=self.loaded.warnings)
+        finally:
+            check.stop()
         self._tell(reload)
         if self._told is not None:
             await self._told(reload)
@@ -199,18 +213,16 @@ class LiveRulebook:
 
     def _look(self) -> _Seen:
         sources, unread = read_sources(self._paths)
-        return _Seen(sources, unread, any(is_there(folder / ALLOW_REMOVAL) for folder in self._folders))
+        may_remove = any(is_there(folder / ALLOW_REMOVAL) for folder in self._folders)
+        return _Seen(sources, unread, may_remove, _digest(sources, unread, may_remove=may_remove))
 
-    def _try(self, seen: _Seen) -> _Held | tuple[Fault, ...]:
-        """Return what can be put in force, or why it cannot."""
-        try:
-            loaded = assemble(seen.sources, seen.unread)
-        except RulebookRejected as rejected:
-            return rejected.faults
+    def _try(self, check: Check, seen: _Seen) -> _Held:
+        """Return what can be put in force; raise RulebookRejected."""
+        loaded = check.run(seen.sources, seen.unread)
         if not seen.may_remove:
             fault = self._removal_fault(loaded.rules)
             if fault is not None:
-                return (fault,)
+                raise RulebookRejected([fault])
         return _hold(loaded, seen.sources)
 
     def _removal_fault(self, new: RuleSet) -> Fault | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediator.rulebook.document import LARGEST_FILE, MOST_VALUES, Document, read_document
+from remediator.rulebook.document import MOST_VALUES, Document, read_document
 from remediator.rulebook.faults import Place
+from remediator.rulebook.sources import LARGEST_FILE
 
 
 def read(text: str | bytes) -> Document:

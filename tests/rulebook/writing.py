@@ -7,7 +7,8 @@ from pathlib import Path
 
 from remediator.model.rule import Rule
 from remediator.rulebook.faults import Fault, RulebookRejected
-from remediator.rulebook.load import Loaded, assemble
+from remediator.rulebook.load import assemble
+from remediator.rulebook.loaded import Loaded
 from remediator.rulebook.sources import Source
 
 RULE = """
