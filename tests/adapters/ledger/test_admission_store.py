@@ -22,6 +22,7 @@ from remediator.model.incident import Cause
 from remediator.model.policy import Policy
 from remediator.model.rule import RateLimit
 from remediator.ports.admission import AdmissionReport
+from tests.adapters.ledger.forging import forge
 from tests.adapters.ledger.stand import (
     ROOMY,
     Court,
@@ -51,7 +52,7 @@ async def replicas(pools: LedgerPools, database: str) -> AsyncIterator[list[Ledg
 async def clear(owner: Owner) -> None:
     """Forget every candidate and all that came of it."""
     await owner.execute("TRUNCATE remediator.candidates, remediator.alerts, remediator.incidents CASCADE")
-    await owner.execute("TRUNCATE remediator.ledger")
+    await forge(owner, "TRUNCATE remediator.ledger")
 
 
 async def work(store: LedgerAdmissionStore, court: Court) -> AdmissionReport:

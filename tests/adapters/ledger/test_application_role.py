@@ -59,14 +59,15 @@ async def test_what_was_recorded_stays(pools: LedgerPools, owner: Owner, table: 
 
 
 async def test_the_role_can_neither_grow_nor_lend_itself(pools: LedgerPools) -> None:
-    """No tables of its own, no roles, no schema, no look at the migrations."""
+    """No tables of its own, no roles, no schema, and of the migrations no more than a look."""
     async with pools.stages.connections.acquire() as connection:
         for statement in (
             "CREATE TABLE remediator.mine (a int)",
             "CREATE FUNCTION remediator.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
             "CREATE ROLE mine",
             f"ALTER ROLE {APPLICATION_ROLE} SUPERUSER",
-            "SELECT FROM remediator.schema_migrations",
+            "INSERT INTO remediator.schema_migrations (version, name, sha256) VALUES (9999, '', '')",
+            "UPDATE remediator.schema_migrations SET sha256 = ''",
             "DELETE FROM remediator.rule_sets",
         ):
             with pytest.raises(asyncpg.PostgresError) as caught:

@@ -14,6 +14,7 @@ from remediator.model.decision import Ask
 from remediator.model.entry import Entry, EntryKind, NewEntry
 from remediator.model.errors import LedgerError
 from remediator.ports.ledger import LedgerQuery
+from tests.adapters.ledger.forging import forge
 from tests.adapters.ledger.stand import Owner, act, admit_actions, column, decide, put_candidates
 
 
@@ -83,7 +84,7 @@ async def test_the_newest_or_those_after(appender: LedgerAppender, view: LedgerV
 async def test_filters_hold_in_both_directions(appender: LedgerAppender, view: LedgerView, owner: Owner) -> None:
     """By incident, by action, by time, and all at once."""
     await appender.append(*(entry(n, incident=n % 2 or None, action=n % 3 or None) for n in range(12)))
-    await owner.execute("UPDATE remediator.ledger SET at = now() - make_interval(hours => 100 - seq::int)")
+    await forge(owner, "UPDATE remediator.ledger SET at = now() - make_interval(hours => 100 - seq::int)")
     since = await owner.fetchval("SELECT now() - interval '93 hours 30 minutes'")
     first = (await view.entries(LedgerQuery()))[0].seq
     for after in (0, first):
