@@ -81,6 +81,15 @@ SETTLED = """(
     ))
     FROM generate_series(1, 64) AS n
 )"""
+INTENTS = """(
+    SELECT jsonb_agg(jsonb_build_object(
+        'place', n, 'number', n * 1000 + 1, 'fence', 0, 'state', 'dispatched', 'before_image', '{}'::jsonb,
+        'ended', false, 'entry', jsonb_build_object('kind', 'k', 'summary', 's', 'actor', 'a')
+    ))
+    FROM generate_series(0, 31) AS n
+)"""
+DONE = "ARRAY(SELECT n * 1000 + 2 FROM generate_series(0, 31) AS n)"
+LOOKS = ("array_fill(now(), ARRAY[32])", "array_fill(NULL::timestamptz, ARRAY[32])")
 RULES = "array_fill('r'::text, ARRAY[64])"
 NONE = "NULL::text"
 
@@ -97,7 +106,11 @@ HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("read_admission", (MANY, "array_fill(0, ARRAY[64])", RULES, PRINTS, FEW, "ARRAY[7, 8]", *SCOPES), 520),
     ("record_decisions", ("'[]'", "'[]'", "'[]'", SETTLED, "ARRAY[500, 1000]", "'[]'", "'[]'", "false"), 170),
     ("claim_actions", ("16", "'me'", "90"), 200),
+    ("renew_lease", ("1001", "0", "90"), 10),
+    ("move_actions", (INTENTS,), 140),
     ("due_actions", ("64", "30"), 600),
+    ("look_again_at_actions", (DONE, "array_fill(0, ARRAY[32])", *LOOKS), 40),
+    ("look_again_at_incidents", (DONE, *LOOKS), 40),
     ("due_incidents", ("64", "30"), 400),
     ("resolve_incident", ("500",), 10),
     ("drop_leftovers", ("500",), 10),

@@ -81,7 +81,9 @@ WITH given AS MATERIALIZED (
         ended_at = CASE WHEN given.ended THEN clock_timestamp() ELSE NULL END,
         note = coalesce(given.note, action.note)
     FROM given
-    WHERE action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
+    -- The numbers are asked for twice, so that no plan can begin with all actions there are.
+    WHERE action.number = ANY (ARRAY(SELECT number FROM given))
+      AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
                AND EXISTS (
@@ -139,13 +141,15 @@ RETURNING action.id, action.number, action.incident, action.rule, action.rung, a
 
 -- name: look_again_at_actions
 -- Sets the next look at applied actions, each only if its fence is still the owner's; tells which were set. (A look that
--- is due by now was hastened while the last one was under way.)
+-- is due by now was hastened while the last one was under way. "Not ended" and not "verifying", and the numbers twice: so
+-- that no plan goes through all that is being verified.)
 UPDATE remediator.actions AS action
 SET check_at = CASE WHEN action.check_at <= clock_timestamp() THEN action.check_at ELSE given.check_at END,
     quiet_since = given.quiet_since
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])
     AS given (number, fence, check_at, quiet_since)
-WHERE action.number = given.number AND action.fence = given.fence AND action.state = 'verifying'
+WHERE action.number = ANY ($1::bigint[])
+  AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
 RETURNING action.number;
 
 -- name: fires_again

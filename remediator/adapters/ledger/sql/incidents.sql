@@ -45,7 +45,7 @@ UPDATE remediator.incidents AS incident
 SET check_at = CASE WHEN incident.check_at <= clock_timestamp() THEN incident.check_at ELSE given.check_at END,
     healthy_since = given.healthy_since
 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS given (id, check_at, healthy_since)
-WHERE incident.id = given.id AND incident.state <> 'resolved';
+WHERE incident.id = ANY ($1::bigint[]) AND incident.id = given.id AND incident.resolved_at IS NULL;
 
 -- name: resolve_incident
 -- Ends an incident, unless an alert of it fires or an action of it is still open.
