@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -60,7 +60,8 @@ class Api:
             body = await request.read()
             user = self.tokens.authenticate(header)
             user_name = user.name
-            call = Call(request, request.method, path, request.query, user, body, parse_path(path))
+            target, gate = parse_path(path), self.dispatcher.gate
+            call = Call(request, request.method, path, request.query, user, body, target, gate)
             response = await self._through(call, 0)
             status = response.status
         except web.HTTPRequestEntityTooLarge:
@@ -97,7 +98,7 @@ class Api:
                 return await self._stream(answer)
             return _response(call, answer)
         except ApiError as error:
-            return _refusal(error)
+            return _refusal(error, call.warned)
         except TextError as error:
             return web.Response(status=error.code, text=error.text)
 
@@ -144,14 +145,20 @@ def _response(call: Call, answer: Answer) -> web.Response:
     else:
         body, content_type = msgspec.json.encode(answer.body), answer.content_type
     response = web.Response(status=answer.status, body=body, headers={"Content-Type": content_type})
-    for warning in answer.warnings:
-        text = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{text}"')
+    _warn(response, (*answer.warnings, *call.warned))
     return response
 
 
-def _refusal(error: ApiError) -> web.Response:
+def _refusal(error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
     headers = {"Content-Type": "application/json"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    return web.Response(status=error.code, body=msgspec.json.encode(error.body()), headers=headers)
+    response = web.Response(status=error.code, body=msgspec.json.encode(error.body()), headers=headers)
+    _warn(response, warnings)
+    return response
+
+
+def _warn(response: web.Response, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        text = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{text}"')

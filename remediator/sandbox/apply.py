@@ -44,7 +44,7 @@ def apply_patch(store: Store, owners: Owners, resource: Resource, call: Call, ta
     wanted = tree_of(name, applied)
     current = store.find(resource.storage, target.namespace, target.name)
     if current is None:
-        created = writing.insert(store, resource, applied, dry_run=dry_run)
+        created = writing.insert(store, resource, applied, call)
         if not dry_run:
             owners.put(created, {(manager, APPLY): wanted})
         return Answer(views.from_storage(resource, created), 201, warnings=warnings)
@@ -57,7 +57,7 @@ def apply_patch(store: Store, owners: Owners, resource: Resource, call: Call, ta
         owned = {key: without(tree, taken) for key, tree in owned.items()}
     merged = _merged(resource, name, live, applied, _given_up(owned, (manager, APPLY), wanted))
     check_unmoved(merged, current)
-    stored = writing.change(store, resource, merged, part="main", dry_run=dry_run)
+    stored = writing.change(store, resource, merged, call, part="main")
     if not dry_run:
         now_owned = {**owned, (manager, APPLY): wanted}
         unchanged = stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]

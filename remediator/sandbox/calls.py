@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -39,9 +40,20 @@ class Target(NamedTuple):
     watching: bool
 
 
+class Gate(Protocol):
+    """What every write must pass before it is stored."""
+
+    def __call__(self, call: Call, resource: Resource, new: Json | None, old: Json | None) -> None:
+        """Look at the object as it would be (None: deleted) and as it is (None: not there); ApiError refuses it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request after authentication; `target` is None for paths outside of the API groups' resources."""
+    """One request after authentication; `target` is None for paths outside of the API groups' resources.
+
+    `warned` takes what is to be said in Warning headers besides the warnings of the answer.
+    """
 
     http: web.Request
     method: str
@@ -50,6 +62,12 @@ class Call:
     user: User
     body: bytes
     target: Target | None
+    gate: Gate | None = None
+    warned: list[str] = field(default_factory=list)
+
+    def admit(self, resource: Resource) -> Callable[[Json | None, Json | None], None] | None:
+        """Return what this request's write of that resource must pass; None: nothing stands in its way."""
+        return partial(self.gate, self, resource) if self.gate is not None else None
 
     @property
     def content_type(self) -> str:

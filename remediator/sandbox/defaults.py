@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from remediator.sandbox.resources import (
+    ADMISSION_BINDINGS,
+    ADMISSION_POLICIES,
     AUTOSCALERS,
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
@@ -193,6 +195,26 @@ def _namespace(obj: Json) -> None:
     obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
 
 
+def _admission_policy(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("failurePolicy", "Fail")
+    if spec.get("matchConstraints") is not None:
+        _match_resources(spec["matchConstraints"])
+
+
+def _admission_binding(obj: Json) -> None:
+    found = obj.setdefault("spec", {}).get("matchResources")
+    if found is not None:
+        _match_resources(found)
+
+
+def _match_resources(resources: Json) -> None:
+    _setdefaults(resources, namespaceSelector={}, objectSelector={}, matchPolicy="Equivalent")
+    for part in ("resourceRules", "excludeResourceRules"):
+        for rule in resources.get(part) or ():
+            rule.setdefault("scope", "*")
+
+
 _DEFAULTS: dict[GroupResource, Callable[[Json], None]] = {
     DEPLOYMENTS: _deployment,
     REPLICA_SETS: _replica_set,
@@ -207,6 +229,8 @@ _DEFAULTS: dict[GroupResource, Callable[[Json], None]] = {
     EVENTS: _event,
     NAMESPACES: _namespace,
     CONTROLLER_REVISIONS: lambda obj: _setdefaults(obj, revision=0),
+    ADMISSION_POLICIES: _admission_policy,
+    ADMISSION_BINDINGS: _admission_binding,
 }
 
 
@@ -253,6 +277,7 @@ _BIRTH: dict[GroupResource, Callable[[Json], None]] = {
     STATEFUL_SETS: _born_replicated,
     REPLICA_SETS: _born_replicated,
     DAEMON_SETS: _born_daemon_set,
+    ADMISSION_POLICIES: _born_workload,
 }
 
 

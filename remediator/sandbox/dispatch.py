@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from remediator.sandbox import evicting, patching, podlogs, reading, scaling, writing
+from remediator.sandbox.admission.gate import AdmissionGate
 from remediator.sandbox.apply import apply_patch
 from remediator.sandbox.auth import Authorizer, Tokens, attributes_of
 from remediator.sandbox.calls import Answer, Call, Target, find_resource
@@ -31,6 +32,7 @@ class Dispatcher:
         self.store = store
         self.log_source = log_source
         self.authorizer = Authorizer(store)
+        self.gate = AdmissionGate(store)
         self._discovery = Discovery(store.catalogue)
         self._reviews = Reviews(store, tokens, self.authorizer)
         self._owners = Owners()

@@ -33,6 +33,9 @@ def evict(store: Store, resource: Resource, call: Call, target: Target) -> Answe
     pod = store.find(PODS, target.namespace, target.name)
     if pod is None:
         raise not_found(resource, target.name)
+    admit = call.admit(resource)
+    if admit is not None:
+        admit({"apiVersion": "policy/v1", "kind": "Eviction", **eviction}, None)
     options = eviction.get("deleteOptions") or {}
     preconditions = options.get("preconditions") or {}
     how = Deletion(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 Part = Literal["main", "status"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
+# Asked before a client's write is stored: the object as it would be, and as it is. It refuses by raising.
+Admit = Callable[[dict[str, Any] | None, dict[str, Any] | None], None]
 FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
 DEFAULT_GRACE_SECONDS = 30

@@ -32,7 +32,6 @@ _CUSTOM = {MERGE, JSON_PATCH}
 
 def patch(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a PATCH of an object or its status: 200 with what is stored now; ApiError."""
-    dry_run = call.dry_run
     check_media(call, resource)
     document = read_patch(call)
     current = store.find(resource.storage, target.namespace, target.name)
@@ -42,7 +41,7 @@ def patch(store: Store, resource: Resource, call: Call, target: Target) -> Answe
     obj, warnings = patched(call, resource, name, views.from_storage(resource, current), document)
     check_unmoved(obj, current)
     part = "status" if target.subresource == "status" else "main"
-    stored = change(store, resource, obj, part="status" if part == "status" else "main", dry_run=dry_run)
+    stored = change(store, resource, obj, call, part="status" if part == "status" else "main")
     return Answer(views.from_storage(resource, stored), warnings=warnings)
 
 
@@ -65,7 +64,8 @@ def resize(store: Store, resource: Resource, call: Call, target: Target) -> Answ
     causes = resize_faults(resized, current)
     if causes:
         raise invalid(resource, target.name, causes)
-    return Answer(store.update(resource.storage, resized, dry_run=dry_run), warnings=warnings)
+    stored = store.update(resource.storage, resized, dry_run=dry_run, admit=call.admit(resource))
+    return Answer(stored, warnings=warnings)
 
 
 def check_media(call: Call, resource: Resource) -> None:

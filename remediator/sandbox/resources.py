@@ -97,6 +97,8 @@ ROLE_BINDINGS = GroupResource("rbac.authorization.k8s.io", "rolebindings")
 CLUSTER_ROLES = GroupResource("rbac.authorization.k8s.io", "clusterroles")
 CLUSTER_ROLE_BINDINGS = GroupResource("rbac.authorization.k8s.io", "clusterrolebindings")
 APPLICATIONS = GroupResource("argoproj.io", "applications")
+ADMISSION_POLICIES = GroupResource("admissionregistration.k8s.io", "validatingadmissionpolicies")
+ADMISSION_BINDINGS = GroupResource("admissionregistration.k8s.io", "validatingadmissionpolicybindings")
 
 CORE_RESOURCES = (
     _core("configmaps", "configmap", "ConfigMap", short_names=("cm",)),
@@ -152,7 +154,16 @@ def _rbac(plural: str, kind: str, *, namespaced: bool) -> Resource:
     )  # fmt: skip
 
 
+def _admission(plural: str, kind: str, *, status: bool) -> Resource:
+    return Resource(
+        group="admissionregistration.k8s.io", version="v1", plural=plural, singular=kind.lower(), kind=kind,
+        namespaced=False, categories=("api-extensions",), generation=_SPEC, status=status,
+    )  # fmt: skip
+
+
 OTHER_RESOURCES = (
+    _admission("validatingadmissionpolicies", "ValidatingAdmissionPolicy", status=True),
+    _admission("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", status=False),
     _autoscaler("v2"),
     _autoscaler("v1"),
     Resource(

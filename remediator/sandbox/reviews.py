@@ -122,6 +122,9 @@ class Reviews:
         if seconds < _MIN_TOKEN_SECONDS:
             cause = bad("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
             raise invalid_kind("TokenRequest", "authentication.k8s.io", "", [cause])
+        admit = call.admit(self._store.catalogue.stored(SERVICE_ACCOUNTS))
+        if admit is not None:
+            admit(request, None)
         token = self._store.ids.uid()
         uid = account["metadata"]["uid"]
         self._tokens.add(token, service_account(target.namespace, target.name, uid))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from remediator.sandbox import decoding, patching
 from remediator.sandbox.calls import Answer, Call, Target
 from remediator.sandbox.resources import Json, Resource
@@ -36,24 +38,22 @@ def get_scale(store: Store, resource: Resource, target: Target) -> Answer:
 
 def replace_scale(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a PUT of the scale; ApiError 400, 404, 409 and 422."""
-    dry_run = call.dry_run
     scale, warnings = decoding.decode_object(call, resource, _TYPE, "Scale")
     decoding.check_place(resource, scale, target.namespace, target.name)
     decoding.check_version_text(scale["metadata"])
     workload = _workload(store, resource, target)
-    return Answer(_store_scale(store, resource, workload, scale, dry_run=dry_run), warnings=warnings)
+    return Answer(_store_scale(store, resource, workload, scale, call), warnings=warnings)
 
 
 def patch_scale(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a PATCH of the scale by any kind of patch; ApiError 400, 404, 409, 415 and 422."""
-    dry_run = call.dry_run
     patching.check_media(call, resource)
     document = patching.read_patch(call)
     workload = _workload(store, resource, target)
     current = scale_of(workload)
     scale, warnings = patching.patched(call, resource, _TYPE, current, document)
     patching.check_unmoved(scale, current)
-    return Answer(_store_scale(store, resource, workload, scale, dry_run=dry_run), warnings=warnings)
+    return Answer(_store_scale(store, resource, workload, scale, call), warnings=warnings)
 
 
 def _workload(store: Store, resource: Resource, target: Target) -> Json:
@@ -63,7 +63,7 @@ def _workload(store: Store, resource: Resource, target: Target) -> Json:
     return found
 
 
-def _store_scale(store: Store, resource: Resource, workload: Json, scale: Json, *, dry_run: bool) -> Json:
+def _store_scale(store: Store, resource: Resource, workload: Json, scale: Json, call: Call) -> Json:
     """Store the wanted replicas and nothing else: what a Scale says about annotations is lost."""
     spec = scale.get("spec") or {}
     causes = scale_faults({"spec": spec})
@@ -74,6 +74,14 @@ def _store_scale(store: Store, resource: Resource, workload: Json, scale: Json, 
     metadata |= {key: scale["metadata"][key] for key in ("resourceVersion", "uid") if scale["metadata"].get(key)}
     wanted = {**workload, "metadata": metadata, "spec": {**workload["spec"], "replicas": spec.get("replicas", 0)}}
     try:
-        return scale_of(store.update(resource.storage, wanted, dry_run=dry_run))
+        return scale_of(store.update(resource.storage, wanted, dry_run=call.dry_run, admit=_admit(resource, call)))
     except (ConflictError, PreconditionError) as error:
         raise conflict(resource, error.name, str(error)) from None
+
+
+def _admit(resource: Resource, call: Call) -> Callable[[Json | None, Json | None], None] | None:
+    """Return what a Scale must pass; it is judged as what it is, not as the workload behind it."""
+    gate = call.admit(resource)
+    if gate is None:
+        return None
+    return lambda new, old: gate(scale_of(new) if new else None, scale_of(old) if old else None)

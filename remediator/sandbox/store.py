@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from remediator.sandbox.clock import Clock, Ids
     from remediator.sandbox.history import Subscription
-    from remediator.sandbox.lifecycle import Part
+    from remediator.sandbox.lifecycle import Admit, Part
     from remediator.sandbox.resources import Resource
 
 Objects = list[Json]
@@ -114,7 +114,7 @@ class Store:
 
     # Writing
 
-    def create(self, resource: GroupResource, obj: Json, *, dry_run: bool = False) -> Json:
+    def create(self, resource: GroupResource, obj: Json, *, dry_run: bool = False, admit: Admit | None = None) -> Json:
         """Add an object; the system's metadata is filled in. AlreadyExistsError when the name is taken."""
         kind = self.catalogue.stored(resource)
         metadata = dict(obj["metadata"])
@@ -129,9 +129,19 @@ class Store:
         if kind.generation:
             metadata["generation"] = 1
         created = {**obj, "metadata": metadata}
+        if admit is not None:
+            admit(created, None)
         return created if dry_run else self._commit("ADDED", resource, created, None)
 
-    def update(self, resource: GroupResource, obj: Json, *, part: Part = "main", dry_run: bool = False) -> Json:
+    def update(
+        self,
+        resource: GroupResource,
+        obj: Json,
+        *,
+        part: Part = "main",
+        dry_run: bool = False,
+        admit: Admit | None = None,
+    ) -> Json:
         """Replace an object by `obj` and return what is stored now.
 
         With `part="main"` the stored status stays where the kind has a status of its own; with `part="status"`
@@ -143,10 +153,14 @@ class Store:
         current = self.get(resource, given.get("namespace", "") if kind.namespaced else "", given["name"])
         check_version(resource, current, given)
         merged = merge_update(kind, current, obj, part)
-        if same(current, merged):
-            return current
-        if bumps_generation(kind, current, merged):
+        unchanged = same(current, merged)
+        if not unchanged and bumps_generation(kind, current, merged):
             merged["metadata"]["generation"] = current["metadata"].get("generation", 0) + 1
+        # As in the API server: after versions and rules of the kind, and also where nothing would change.
+        if admit is not None:
+            admit(merged, current)
+        if unchanged:
+            return current
         if dry_run:
             return merged
         if is_finished(merged):
@@ -190,7 +204,15 @@ class Store:
             merged["metadata"]["generation"] = current["metadata"].get("generation", 0) + 1
         return self._commit("DELETED" if is_finished(merged) else "MODIFIED", resource, merged, current)
 
-    def delete(self, resource: GroupResource, namespace: str, name: str, how: Deletion | None = None) -> Deleted:
+    def delete(
+        self,
+        resource: GroupResource,
+        namespace: str,
+        name: str,
+        how: Deletion | None = None,
+        *,
+        admit: Admit | None = None,
+    ) -> Deleted:
         """Begin or finish a deletion; the object stays while it has grace or finalizers left.
 
         Pods that run on a node get their grace period and are finished with `remove` (by the kubelet). Foreground
@@ -199,6 +221,8 @@ class Store:
         how = how or Deletion()
         current = self.get(resource, namespace, name)
         check_preconditions(resource, current, how)
+        if admit is not None:
+            admit(None, current)
         kind = self.catalogue.stored(resource)
         marked = self._marked(kind, current, how)
         gone = is_finished(marked)

@@ -49,18 +49,18 @@ _POLICIES: dict[str, Propagation] = {"Background": "Background", "Foreground": "
 
 def create(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a POST to a collection: 201 with the object; ApiError."""
-    dry_run = call.dry_run
     obj, warnings = decoding.decode_object(call, resource, schema.type_name(resource))
     decoding.check_place(resource, obj, target.namespace, "")
     if obj["metadata"].get("resourceVersion"):
         raise ApiError(500, "resourceVersion should not be set on objects to be created")
-    stored = insert(store, resource, obj, dry_run=dry_run)
+    stored = insert(store, resource, obj, call)
     warnings += finalizer_warnings(resource, obj)
     return Answer(views.from_storage(resource, stored), 201, warnings=warnings)
 
 
-def insert(store: Store, resource: Resource, obj: Json, *, dry_run: bool) -> Json:
-    """Default, check and store a new object; ApiError."""
+def insert(store: Store, resource: Resource, obj: Json, call: Call) -> Json:
+    """Default, check and store a new object as a call wants it (which may be dry); ApiError."""
+    dry_run = call.dry_run
     kind = store.catalogue.stored(resource.storage)
     fresh = decoding.stored_form(resource, obj, kind)
     if kind.status:
@@ -75,7 +75,7 @@ def insert(store: Store, resource: Resource, obj: Json, *, dry_run: bool) -> Jso
     if causes:
         raise invalid(kind, name, causes)
     try:
-        created = store.create(kind.storage, fresh, dry_run=dry_run)
+        created = store.create(kind.storage, fresh, dry_run=dry_run, admit=call.admit(resource))
     except AlreadyExistsError as error:
         raise already_exists(kind, error.name) from None
     return created
@@ -106,7 +106,6 @@ def finalizer_warnings(resource: Resource, obj: Json) -> list[str]:
 
 def replace(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a PUT of an object or its status: 200, or 201 for a Lease that was not there; ApiError."""
-    dry_run = call.dry_run
     obj, warnings = decoding.decode_object(call, resource, schema.type_name(resource))
     decoding.check_place(resource, obj, target.namespace, target.name)
     decoding.check_version_text(obj["metadata"])
@@ -115,19 +114,19 @@ def replace(store: Store, resource: Resource, call: Call, target: Target) -> Ans
         if resource.storage != LEASES or target.subresource:
             raise not_found(resource, target.name)
         obj["metadata"].pop("resourceVersion", None)
-        return Answer(insert(store, resource, obj, dry_run=dry_run), 201, warnings=warnings)
+        return Answer(insert(store, resource, obj, call), 201, warnings=warnings)
     if resource.storage in _CONDITIONAL and not obj["metadata"].get("resourceVersion"):
         cause = bad("metadata.resourceVersion", 0, "must be specified for an update")
         raise invalid_kind(resource.plural, resource.group, target.name, [cause])
     part: Part = "status" if target.subresource == "status" else "main"
-    stored = change(store, resource, obj, part=part, dry_run=dry_run, by_put=True)
+    stored = change(store, resource, obj, call, part=part, by_put=True)
     return Answer(views.from_storage(resource, stored), warnings=warnings)
 
 
-def change(store: Store, resource: Resource, obj: Json, *, part: Part, dry_run: bool, by_put: bool = False) -> Json:
+def change(store: Store, resource: Resource, obj: Json, call: Call, *, part: Part, by_put: bool = False) -> Json:
     """Default, check and store a changed object; ApiError 409 and 422. A wrong uid is a 409 in a PUT only."""
     kind = store.catalogue.stored(resource.storage)
-    metadata = obj["metadata"]
+    metadata, dry_run = obj["metadata"], call.dry_run
     try:
         current = store.get(kind.storage, metadata.get("namespace", ""), metadata["name"])
         fresh = decoding.stored_form(resource, obj, kind)
@@ -142,7 +141,7 @@ def change(store: Store, resource: Resource, obj: Json, *, part: Part, dry_run: 
                 causes = validate(kind, fresh, current)
                 if causes:
                     raise invalid(kind, metadata["name"], causes)
-        return store.update(kind.storage, fresh, part=part, dry_run=dry_run)
+        return store.update(kind.storage, fresh, part=part, dry_run=dry_run, admit=call.admit(resource))
     except NotFoundError as error:
         raise not_found(resource, error.name) from None
     except (ConflictError, PreconditionError) as error:
@@ -171,16 +170,22 @@ def deletion_of(call: Call) -> tuple[Deletion, Json]:
 def delete(store: Store, resource: Resource, call: Call, target: Target) -> Answer:
     """Answer a DELETE of one object: the object while something is left to do, else a Status; ApiError."""
     how, _ = deletion_of(call)
-    deleted, gone = remove(store, resource, target, how)
+    deleted, gone = remove(store, resource, target, how, call)
     if gone and resource.storage not in _RETURNED:
         return Answer(success(resource, target.name, deleted["metadata"]["uid"]))
     return Answer(views.from_storage(resource, deleted))
 
 
-def remove(store: Store, resource: Resource, target: Target, how: Deletion) -> tuple[Json, bool]:
-    """Delete one object and return it and whether it is gone; ApiError 404 and 409."""
+def remove(
+    store: Store, resource: Resource, target: Target, how: Deletion, call: Call | None = None
+) -> tuple[Json, bool]:
+    """Delete one object and return it and whether it is gone; ApiError 404 and 409.
+
+    `call` is the request that asks for this very deletion; without one nothing is asked of admission.
+    """
+    admit = call.admit(resource) if call is not None else None
     try:
-        deleted = store.delete(resource.storage, target.namespace, target.name, how)
+        deleted = store.delete(resource.storage, target.namespace, target.name, how, admit=admit)
     except NotFoundError:
         raise not_found(resource, target.name) from None
     except PreconditionError as error:
@@ -194,7 +199,8 @@ def delete_all(store: Store, resource: Resource, call: Call, matching: list[Json
     how, _ = deletion_of(call)
     for item in matching:
         metadata = item["metadata"]
-        store.delete(resource.storage, metadata.get("namespace", ""), metadata["name"], how)
+        place = metadata.get("namespace", ""), metadata["name"]
+        store.delete(resource.storage, *place, how, admit=call.admit(resource))
     return Answer(
         {
             "kind": f"{resource.kind}List",

@@ -9,5 +9,5 @@ compile() {
 }
 compile pyproject.toml --extra embedded --output-file requirements.lock
 compile --group build --constraints requirements.lock --output-file requirements-build.lock
-compile pyproject.toml --extra embedded --group build --group dev --constraints requirements.lock \
+compile pyproject.toml --extra embedded --extra sandbox --group build --group dev --constraints requirements.lock \
     --constraints requirements-build.lock --output-file requirements-dev.lock

@@ -28,10 +28,11 @@ def normal(name: str) -> str:
 
 def declared() -> dict[str, list[str]]:
     """The packages of pyproject.toml by the heading that the document gives them."""
-    groups = PROJECT["dependency-groups"]
+    groups, optional = PROJECT["dependency-groups"], PROJECT["project"]["optional-dependencies"]
     return {
         "To run": PROJECT["project"]["dependencies"],
-        "To run without a database server (extra `embedded`)": PROJECT["project"]["optional-dependencies"]["embedded"],
+        "To run without a database server (extra `embedded`)": optional["embedded"],
+        "To evaluate admission policies in the sandbox cluster (extra `sandbox`)": optional["sandbox"],
         "To build (group `build`)": groups["build"],
         "To test and check (group `dev`)": groups["dev"],
     }
@@ -72,9 +73,9 @@ def test_lock_pins_by_version_and_hash(name: str) -> None:
 def test_locks_hold_what_is_declared_and_agree() -> None:
     """Nothing declared is missing from its lock, and no package has two versions."""
     pinned = {name: {match[1]: match[2] for match in PINNED.finditer(text)} for name, text in LOCKS.items()}
-    run, embedded, build, dev = ([normal(name) for name in names] for names in declared().values())
+    run, embedded, sandbox, build, dev = ([normal(name) for name in names] for names in declared().values())
     assert {*run, *embedded} <= set(pinned["requirements.lock"])
     assert set(build) <= set(pinned["requirements-build.lock"])
-    assert set(dev) <= set(pinned["requirements-dev.lock"])
+    assert {*dev, *sandbox} <= set(pinned["requirements-dev.lock"])
     for name in ("requirements.lock", "requirements-build.lock"):
         assert pinned[name].items() <= pinned["requirements-dev.lock"].items()

@@ -222,6 +222,6 @@ LEFT_OUT: dict[tuple[str, int], str] = {
     **_left_out("17-too-many-requests.json", "priority and fairness: a fault for a middleware", 2, 3, 4, 5, 6, 7),
     **_left_out("20-configmap-secret-pvc.json", "storage classes are not served", 11, 12),
     **_left_out("22-admission.json", "admission webhooks: a fault for a middleware", 1, 2, 3, 4, 5, 6),
-    **_left_out("22-admission.json", "admission policies and LimitRange are not served", 8, 9, 10, 12, 13),
+    **_left_out("22-admission.json", "LimitRange is not served", 13),
     **_left_out("23-timeouts.json", "a store that hangs: a fault for a middleware", 1, 2, 3, 5, 6, 8, 9, 11),
 }

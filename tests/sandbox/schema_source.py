@@ -18,7 +18,8 @@ ROOTS = (
     "V1ResourceQuota", "V1Secret", "V1ServiceAccount", "V1Service", "V1ControllerRevision", "V1DaemonSet",
     "V1Deployment", "V1ReplicaSet", "V1StatefulSet", "V2HorizontalPodAutoscaler", "V1HorizontalPodAutoscaler",
     "EventsV1Event", "V1EndpointSlice", "V1Ingress", "V1NetworkPolicy", "V1PodDisruptionBudget", "V1Lease",
-    "V1ClusterRoleBinding", "V1ClusterRole", "V1RoleBinding", "V1Role", "V1Scale",
+    "V1ClusterRoleBinding", "V1ClusterRole", "V1RoleBinding", "V1Role", "V1Scale", "V1ValidatingAdmissionPolicy",
+    "V1ValidatingAdmissionPolicyBinding",
 )  # fmt: skip
 
 QUANTITY_MAPS = {

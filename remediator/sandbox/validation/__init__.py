@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from remediator.sandbox.resources import (
+    ADMISSION_BINDINGS,
+    ADMISSION_POLICIES,
     APPLICATIONS,
     AUTOSCALERS,
     CONFIG_MAPS,
@@ -22,7 +24,7 @@ from remediator.sandbox.resources import (
     Resource,
 )
 from remediator.sandbox.status import Cause
-from remediator.sandbox.validation import metadata, plain, pods, policies, workloads
+from remediator.sandbox.validation import admission, metadata, plain, pods, policies, workloads
 from remediator.sandbox.validation.faults import Check
 
 _CHECKS: dict[object, Check] = {
@@ -41,6 +43,8 @@ _CHECKS: dict[object, Check] = {
     PERSISTENT_VOLUME_CLAIMS: plain.claim,
     NAMESPACES: plain.namespace,
     APPLICATIONS: plain.application,
+    ADMISSION_POLICIES: admission.policy,
+    ADMISSION_BINDINGS: admission.binding,
 }
 
 
