@@ -20,6 +20,7 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
+from remediator.adapters.lateness import Lateness
 from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.connect import without_password
@@ -58,7 +59,6 @@ from remediator.web.server import WebServer
 from remediator.web.serving import Prepared, WebOptions, WebParts, prepare, serving
 from remediator.web.tls import TlsFiles
 
-MEASURE_S = 1.0
 SILENT_S = 60.0
 OLD_SIGNAL_S = 60.0
 APPEND_S = 2.0
@@ -313,11 +313,10 @@ class Daemon:
             self._tell("ledger", "unrecorded", error=str(error), summary=entry.summary)
 
     async def _measure(self) -> None:
-        """Keep the inbox's figures fresh, and notice when the loop is late."""
+        """Keep the inbox's figures fresh, once a second or so, and notice when the loop is late."""
+        lateness = Lateness(self.clock)
         while True:
-            began = self.clock.monotonic()
-            await self.clock.sleep(MEASURE_S)
-            self.observer.loop_lag(self.clock.monotonic() - began - MEASURE_S)
+            self.observer.loop_lag(await lateness.look())
             try:
                 await self.inbox.measure()
             except PortError as error:

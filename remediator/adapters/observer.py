@@ -109,7 +109,7 @@ class Telemetry:
         self._gauge.inbox_oldest.set(oldest_s)
 
     def loop_lag(self, seconds: float) -> None:
-        """Set how late the event loop last was."""
+        """Set how late the event loop was at most in the last minute."""
         self._gauge.loop_lag.set(seconds)
 
     def clock_skew(self, seconds: float) -> None:
@@ -238,7 +238,9 @@ class _Gauges:
         self.rules_stale = gauge(
             "remediator_rules_stale", "1 while the files on disk have faults and older rules are in force."
         )
-        self.loop_lag = gauge("remediator_event_loop_lag_seconds", "How late the event loop was at the last look.")
+        self.loop_lag = gauge(
+            "remediator_event_loop_lag_seconds", "How late the event loop was at most in the last minute."
+        )
         self.clock_skew = gauge(
             "remediator_clock_skew_seconds", "How far this host's clock is ahead of the database's (negative: behind)."
         )
