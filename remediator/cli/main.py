@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "what waits, what is open, what was done"),
     "approve": ("approve", "say yes to an action that waits for a person"),
     "reject": ("approve", "say no to an action that waits for a person"),
+    "policy": ("policy", "the admission policies that hold remediator to what it needs, for kubectl apply"),
     "schema": ("schema", "the JSON Schema of rule files, for editors"),
 }
 EPILOG = """exit codes: 0 done; 1 something outside failed; 2 faults in flags, configuration or rules, all of them
