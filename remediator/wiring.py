@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -39,6 +38,7 @@ from remediator.adapters.observer import Telemetry
 from remediator.desk import daemon_file
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.clock_watch import ClockWatch
+from remediator.flow.interrupt import interruptible
 from remediator.flow.parts import Bounds, Cluster, Parts, Stores
 from remediator.flow.pipeline import pipeline
 from remediator.flow.receive import Receive
@@ -72,16 +72,16 @@ async def start(draft: Draft) -> None:
     settings = draft.settings
     logs.set_up(logs.LogFormat(settings.log_format), logs.LogLevel(settings.log_level))
     observer = Telemetry(actions=ACTIONS)
-    async with AsyncExitStack() as stack:
+    async with interruptible() as interrupt, AsyncExitStack() as stack:
         daemon = Daemon(draft, observer)
         await daemon.set_up(stack)
+        interrupt.works(daemon.supervisor.stop)
         # What is there now stays: the collector need not look at it again, and seldom at what is short-lived.
         gc.freeze()
         gc.set_threshold(20_000, 20, 100)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, daemon.supervisor.stop.set)
         await daemon.run()
+    if interrupt.broke_off:
+        observer.tell(StageEvent(stage="daemon", outcome="broken_off", fields={"why": "a signal during the start"}))
 
 
 class Daemon:
@@ -245,7 +245,8 @@ class Daemon:
         background: list[Background] = []
         self.dsn = self.settings.database_url or ""
         if not self.dsn:
-            server = await stack.enter_async_context(running(self.settings.state_dir / "postgres"))
+            waits = partial(self._tell, "database", "waiting")
+            server = await stack.enter_async_context(running(self.settings.state_dir / "postgres", waits))
             self.dsn = server.dsn
             background.append(Background(name="postgres", run=server.wait))
         report = await migrate(self.dsn)

@@ -42,17 +42,18 @@ _DEBUG = frozenset(
         *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold"), ("rules", "unchanged")),
         *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
         ("connection", "handshake_failed"),
+        ("seal", "sealed"),
     }
 )
 _WARNING = frozenset(
     {
         "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
-        "interrupted", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
+        "interrupted", "late", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
         "retried", "skewed", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
-        "unmeasured", "unreadable", "unrecorded", "warning", "world_readable", "worse",
+        "unmeasured", "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
-_ERROR = frozenset({"bug", "dead", "failed", "fault"})
+_ERROR = frozenset({"bug", "dead", "failed", "fault", "tampered"})
 
 
 class Telemetry:
@@ -115,6 +116,15 @@ class Telemetry:
     def clock_skew(self, seconds: float) -> None:
         """Set how far this host's clock is ahead of the database's."""
         self._gauge.clock_skew.set(seconds)
+
+    def sealing(self, unsealed_s: float, whole: bool) -> None:  # noqa: FBT001 - a figure like the other
+        """Set how old the oldest entry without a seal is, and whether the chain is the one that was seen before."""
+        self._gauge.unsealed.set(unsealed_s)
+        self._gauge.chain_whole.set(int(whole))
+
+    def patrol(self, faults: int) -> None:
+        """Set how many faults the patrol has found in the ledger."""
+        self._gauge.ledger_faults.set(faults)
 
     def connections(self, count: int) -> None:
         """Set how many connections are open on the listening port."""
@@ -244,6 +254,16 @@ class _Gauges:
         self.clock_skew = gauge(
             "remediator_clock_skew_seconds", "How far this host's clock is ahead of the database's (negative: behind)."
         )
+        self.unsealed = gauge(
+            "remediator_ledger_unsealed_seconds", "How old the oldest entry of the ledger without a seal is."
+        )
+        self.chain_whole = gauge(
+            "remediator_ledger_chain_whole", "0 once the chain of seals is not the one that was seen before."
+        )
+        self.ledger_faults = gauge(
+            "remediator_ledger_faults", "Entries and seals that were found to be changed, removed or added."
+        )
+        self.chain_whole.set(1)
         self.connections = gauge("remediator_http_connections", "Open connections on the listening port.")
 
 

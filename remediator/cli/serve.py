@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from remediator.cli.endings import ended_by
@@ -31,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, which end it in good order at any time."""
+    with _leaving():
+        return _serve(args)
+
+
+def _serve(args: argparse.Namespace) -> int:
     config = args.config or (Path(found) if (found := os.environ.get("REMEDIATOR_CONFIG")) else None)
     try:
         flags = {option.name: getattr(args, option.name) for option in OPTIONS}
@@ -47,6 +55,21 @@ def run(args: argparse.Namespace) -> int:
     except (InvariantBroken, BaseExceptionGroup) as error:
         return ended_by(error)
     return Exit.OK
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    """Leave with success when a signal comes before the loop answers it: nothing has been opened yet."""
+
+    def leave(_number: int, _frame: object) -> None:
+        raise SystemExit(Exit.OK)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _metavar(name: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,9 +95,8 @@ async def test_a_killed_daemon_takes_its_database_with_it(tmp_path: Path) -> Non
 
 async def test_interrupted_starts_leave_nothing_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed or stopped at any moment of its very first starts, making the database included: the next one works."""
-    # Coverage answers SIGTERM itself until the daemon does, and may never come to an end in the middle of an import.
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)
+    # In the middle of an import, coverage's own answer to the signal may never come to an end.
+    _without_coverage(monkeypatch)
     async with aiohttp.ClientSession() as http, _daemon(tmp_path) as daemon:
         for number, seconds in itertools.product((signal.SIGKILL, signal.SIGTERM), (0.7, 1.3)):
             await daemon.launch()
@@ -104,6 +104,73 @@ async def test_interrupted_starts_leave_nothing_in_the_way(tmp_path: Path, monke
             assert await daemon.stop(number) in (-number, 0)
         await daemon.start()
         assert await daemon.post(http, body([{"alertname": "After"}], SystemClock().now())) == 200
+        assert await daemon.stop() == 0
+
+
+def _without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage answers SIGTERM itself until the daemon does."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+
+
+async def _until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not what():
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_a_first_start_is_broken_off_in_good_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A signal while the database is being made: success, nothing half-made is left, and the log says what happened."""
+    _without_coverage(monkeypatch)
+    async with _daemon(tmp_path) as daemon:
+        home = daemon.state_dir / "postgres"
+        await daemon.launch()
+        await _until(lambda: any(home.glob("new-*/base")))
+        assert await daemon.stop(number) == 0
+        assert not [path.name for path in home.glob("new-*")]
+        assert not (home / "cluster").exists()
+        assert daemon.lines()[-1]["event"] == "daemon broken_off"
+
+
+async def test_a_start_is_broken_off_with_its_database_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has just been started: it is shut down, not left, and not killed."""
+    _without_coverage(monkeypatch)
+    async with _daemon(tmp_path) as daemon:
+        await daemon.start()
+        assert await daemon.stop() == 0
+        note = daemon.state_dir / "postgres" / "cluster" / "postmaster.pid"
+        await daemon.launch()
+        await _until(lambda: note.exists() and bool(note.read_text(encoding="utf-8")))
+        server = int(note.read_text(encoding="utf-8").splitlines()[0])
+        assert await daemon.stop() == 0
+        assert not note.exists()
+        assert not Path(f"/proc/{server}").exists()
+
+
+async def test_a_daemon_waits_for_a_command_that_has_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says for whom it waits and starts when the folder is free; a signal while it waits ends it at once."""
+    _without_coverage(monkeypatch)
+    async with _daemon(tmp_path) as daemon:
+        home = daemon.state_dir / "postgres"
+        home.mkdir(parents=True)
+        with (home / "lock").open("w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            await daemon.launch()
+            await _until(lambda: "database waiting" in daemon.tail())
+            assert await daemon.stop() == 0
+            assert daemon.lines()[-1]["event"] == "daemon broken_off"
+            await daemon.launch()
+            await _until(lambda: daemon.tail().count("database waiting") == 2)
+            told = [line for line in daemon.lines() if line["event"] == "database waiting"][-1]
+            assert (told["owner"], told["level"]) == (str(os.getpid()), "warning")
+        await _until(lambda: "daemon listening" in daemon.tail())
         assert await daemon.stop() == 0
 
 

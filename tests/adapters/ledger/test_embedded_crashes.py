@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -53,11 +54,34 @@ async def kept(dsn: str) -> list[int]:
     return rows
 
 
+async def test_an_owner_that_is_soon_gone_is_waited_for(data_dir: Path) -> None:
+    """A command on the ledger of a stopped daemon holds the folder for a second, and the daemon that starts waits."""
+    told: list[dict[str, object]] = []
+
+    async def own(opened: asyncio.Event, may_end: asyncio.Event) -> None:
+        async with running(data_dir):
+            opened.set()
+            await may_end.wait()
+
+    opened, may_end = asyncio.Event(), asyncio.Event()
+
+    def waits(**words: object) -> None:
+        told.append(words)
+        may_end.set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(own(opened, may_end))
+        await opened.wait()
+        async with running(data_dir, waits, patience_s=30) as server:
+            assert server.process.returncode is None
+    assert told == [{"owner": str(os.getpid()), "seconds": 30}]
+
+
 async def test_second_owner_is_refused(data_dir: Path) -> None:
     """Two daemons on one folder: the second is told who the first is, and the first does not notice."""
     with DatabaseServer(data_dir, migrated=False) as first:
         with pytest.raises(ConfigError, match=rf"in use by another remediator \(process {first.process.pid}\)"):
-            async with running(data_dir):
+            async with running(data_dir, patience_s=0.2):
                 pass
         await put(first.dsn, 1)
 

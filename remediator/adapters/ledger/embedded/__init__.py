@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from remediator.adapters.ledger.embedded.server import EmbeddedPostgres
 
 START_SECONDS = 60.0
+LOCK_SECONDS = 8.0
 
 
 @asynccontextmanager
-async def running(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def running(
+    data_dir: Path, waits: Callable[..., None] | None = None, *, patience_s: float = LOCK_SECONDS
+) -> AsyncIterator[EmbeddedPostgres]:
     """Own the PostgreSQL in ``data_dir`` (made when it is new) from here to the end of the context.
+
+    A command that reads the ledger of a stopped daemon owns it for a second or two, so an owner is waited for, up to
+    ``patience_s``; ``waits`` is told once, with the keywords ``owner`` (a process id) and ``seconds``.
 
     Call from the main thread. Raises ConfigError when this machine or folder cannot serve it and says what to do,
     LedgerError when the server does not start within 60 s.
@@ -36,7 +42,7 @@ async def running(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     from remediator.adapters.ledger.embedded import cluster, pidfile, places, server
 
     where = places.prepare(data_dir)
-    with places.owned(where):
+    async with places.owned(where, seconds=patience_s, waits=waits):
         where.clear_leftovers()
         made = await cluster.ready(where, os.environ, seconds=START_SECONDS)
         await pidfile.retire(made.path, seconds=START_SECONDS)

@@ -6,16 +6,18 @@ private folder elsewhere when the path would not fit into a socket address), ``l
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from remediator.model.errors import ConfigError
 
@@ -24,6 +26,7 @@ PORT = 5432
 _ADDRESS_BYTES = 103
 _PRIVATE = 0o700
 _LOG_BYTES = 8 << 20
+_LOCK_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,24 +101,49 @@ def prepare(root: Path) -> Places:
     return Places(root=absolute)
 
 
-@contextmanager
-def owned(places: Places) -> Iterator[None]:
-    """Hold the lock on the state folder. Raises ConfigError, naming the owner, when another process holds it."""
+@asynccontextmanager
+async def owned(places: Places, *, seconds: float, waits: Callable[..., None] | None = None) -> AsyncIterator[None]:
+    """Hold the lock on the state folder; wait so long for another owner, and tell ``waits`` of it.
+
+    Raises ConfigError, naming the owner, when it still holds the lock then.
+    """
     # The descriptor is not inherited by children, so the lock goes with us even when we are killed.
     with places.lock.open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            owner = file.read(32).strip() or "unknown"
-            raise ConfigError(
-                f"the database in {places.root} is in use by another remediator (process {owner}): "
-                "stop that one, or choose another state folder, or give both the same --database-url"
-            ) from error
+        if not _locked(file):
+            if waits is not None:
+                waits(owner=_owner(file), seconds=seconds)
+            await _wait_for(file, places, seconds)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+async def _wait_for(file: TextIO, places: Places, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                await asyncio.sleep(_LOCK_POLL_SECONDS)
+                if _locked(file):
+                    return
+    except TimeoutError as error:
+        raise ConfigError(
+            f"the database in {places.root} is in use by another remediator (process {_owner(file)}): "
+            "stop that one, or choose another state folder, or give both the same --database-url"
+        ) from error
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(file: TextIO) -> str:
+    file.seek(0)
+    return file.read(32).strip() or "unknown"
 
 
 def _short_dir(root: Path) -> Path:

@@ -155,7 +155,7 @@ async def _launch(places: Places, cluster: Cluster, socket_dir: Path) -> asyncio
 
 
 async def _is_up(server: EmbeddedPostgres) -> bool:
-    """Wait until the server says that it is ready; False when it may be tried again. Killed if we are interrupted."""
+    """Wait until the server says that it is ready; False when it may be tried again. Stopped if we are interrupted."""
     try:
         while server.process.returncode is None:
             said = pidfile.read(server.cluster.path)
@@ -163,9 +163,7 @@ async def _is_up(server: EmbeddedPostgres) -> bool:
                 return True
             await asyncio.sleep(_POLL_SECONDS)
     except BaseException:
-        if server.process.returncode is None:
-            server.process.kill()
-            await server.process.wait()
+        await server.stop()
         raise
     words = log_tail(server.places.log)
     if _STILL_USED in words[-1024:]:
