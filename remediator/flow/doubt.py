@@ -83,8 +83,9 @@ class Doubt:
         return None if moved is None else True
 
     async def _proof(self, claim: Claim) -> bool | None:
+        """Tell whether the mark is there. None: it cannot be read now; what can never be read proves nothing, so no."""
         try:
-            return await self.parts.cluster.reader.proof(claim.action.target, claim.action.id)
+            return bool(await self.parts.cluster.reader.proof(claim.action.target, claim.action.id))
         except ClusterError as error:
             if error.reason in ("not_found", "gone"):
                 return False

@@ -36,11 +36,7 @@ class LiveObject(Struct, frozen=True, kw_only=True):
 
 
 class Applied(Struct, frozen=True, kw_only=True):
-    """The write was stored (or, in a dry run, would be).
-
-    ``differs``: dotted paths where the server kept another value. ``("unreadable answer",)`` means that the server said
-    yes and the rest of its answer was lost; then ``resource_version`` is "" and ``generation`` 0.
-    """
+    """The write was stored (or, in a dry run, would be). ``differs``: dotted paths where the server kept another value."""
 
     resource_version: str
     generation: int
@@ -62,7 +58,7 @@ class WriteRefused(Struct, frozen=True, kw_only=True):
 
 
 class InDoubt(Struct, frozen=True, kw_only=True):
-    """No answer, or one that does not say whether the write was stored: read back before anything else."""
+    """No answer, or one that does not prove that the write was stored: read back before anything else."""
 
     message: str
 

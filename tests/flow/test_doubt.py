@@ -178,6 +178,38 @@ async def test_a_doubt_that_nobody_can_settle_goes_to_people(database: str) -> N
         assert "cannot be known" in r.people.heard[0]["message"]
 
 
+async def test_a_doubt_about_what_is_gone_goes_to_people_at_once(database: str) -> None:
+    """Dispatched, and deleted since: no read can ever tell what became of the write, so nobody waits for one."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        r.sandbox.store.delete(DEPLOYMENTS, "backstage", "backstage")
+        await r.settle()
+        assert await r.states() == ["unknown"]
+        assert "cannot be known" in r.people.heard[0]["message"]
+
+
+async def test_a_doubt_without_the_right_to_look_everywhere(database: str) -> None:
+    """The ReplicaSets may not be listed: an object as it was, without our mark, is proof enough that nothing was stored."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+
+        async def forbid(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if call.path.endswith("/replicasets"):
+                return web.json_response(status_body(403), status=403)
+            return await proceed()
+
+        r.sandbox.middlewares.append(forbid)
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        await r.settle()
+        assert await r.states() == ["verifying"]
+        assert len(r.writes()) == 1
+
+
 async def test_a_zombie_cannot_write_down_anything(database: str) -> None:
     """An owner whose action was taken over learns so from every store call."""
     async with rig(database, bounds=QUICK) as r:

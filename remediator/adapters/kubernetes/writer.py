@@ -1,7 +1,8 @@
 """The one thing that changes the cluster: a merge patch that can be stored once at most, and what its answer means.
 
 Every patch carries the resourceVersion and uid that it is based on, the action's id and its fence. It is sent once: no
-retry, no redirect. Whatever is neither a clear yes nor a refusal before storage leaves the outcome open (InDoubt).
+retry, no redirect. Whatever is neither a clear yes nor a refusal before storage leaves the outcome open (InDoubt): also
+a yes without the object that was stored, for anything between us and the API server can say 200.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from remediator.model.plan import PatchObject
 from remediator.ports.cluster import Applied, InDoubt, WriteMark, WriteRefused, WriteResult
 
 FIELD_MANAGER = "remediator"
-UNREADABLE = "unreadable answer"
 
 # Refused before anything was stored. Every other status outside 2xx leaves the outcome open.
 _REFUSED = {
@@ -112,13 +112,13 @@ def classify(answer: Answer, expected: list[tuple[list[str], Any]]) -> WriteResu
     return WriteRefused(reason=reason, message=message, retry_after=refusal.retry_after)
 
 
-def _applied(answer: Answer, expected: list[tuple[list[str], Any]]) -> Applied:
-    # The status said that it was stored; nothing that is wrong with the body can take that back.
+def _applied(answer: Answer, expected: list[tuple[list[str], Any]]) -> Applied | InDoubt:
     try:
         stored = msgspec.json.decode(answer.body, type=_Stored)
         document = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Applied(resource_version="", generation=0, differs=(UNREADABLE,))
+        why = answer.fault or "what follows is not the object that was stored"
+        return InDoubt(message=f"HTTP {answer.status}, but {why}"[:MESSAGE_LENGTH])
     differs = tuple(".".join(path) for path, value in expected if lookup(document, path) != value)
     return Applied(
         resource_version=stored.metadata.resource_version, generation=stored.metadata.generation, differs=differs

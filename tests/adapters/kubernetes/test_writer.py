@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from remediator.adapters.kubernetes.client import Answer
-from remediator.adapters.kubernetes.writer import UNREADABLE, KubernetesWriter, classify, lookup, patch_body
+from remediator.adapters.kubernetes.writer import KubernetesWriter, classify, lookup, patch_body
 from remediator.model.errors import InvariantBroken
 from remediator.model.plan import PatchObject
 from remediator.model.target import Kind, Target
@@ -165,10 +165,10 @@ async def test_a_refusal_quotes_no_secrets() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"metadata": {}}', b"\xff"])
-async def test_yes_is_yes_even_when_the_rest_cannot_be_read(body: bytes) -> None:
-    """The status was 2xx, so it was stored; the caller is told that the answer was lost."""
+async def test_a_yes_without_the_object_is_no_proof(body: bytes) -> None:
+    """A proxy's page says 200, too: what does not show the stored object leaves open whether there is one."""
     result, _, _ = await sent(web.Response(body=body))
-    assert result == Applied(resource_version="", generation=0, differs=(UNREADABLE,))
+    assert result == InDoubt(message="HTTP 200, but what follows is not the object that was stored")
 
 
 async def test_what_the_server_kept_is_compared_with_what_was_asked() -> None:
@@ -203,7 +203,7 @@ def test_a_dotted_path_finds_keys_with_dots_in_them(path: str, value: object) ->
     assert lookup(deployment(), path.split(".")) == value
 
 
-def test_a_fault_after_a_yes_is_still_a_yes() -> None:
-    """A body that broke off after 200 changes nothing about the 200."""
+def test_a_yes_that_breaks_off_is_no_proof() -> None:
+    """A body that broke off after 200 is read back, and the message says why."""
     answer = Answer(status=200, headers={}, body=b"{", fault="the answer broke off")
-    assert classify(answer, []) == Applied(resource_version="", generation=0, differs=(UNREADABLE,))
+    assert classify(answer, []) == InDoubt(message="HTTP 200, but the answer broke off")
