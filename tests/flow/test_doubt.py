@@ -192,7 +192,7 @@ async def test_a_doubt_about_what_is_gone_goes_to_people_at_once(database: str) 
 
 
 async def test_a_doubt_without_the_right_to_look_everywhere(database: str) -> None:
-    """The ReplicaSets may not be listed: an object as it was, without our mark, is proof enough that nothing was stored."""
+    """The ReplicaSets may not be listed: an object as it was, without our mark, proves that nothing was stored."""
     async with rig(database, bounds=QUICK) as r:
         before = r.put(deployment())
 
