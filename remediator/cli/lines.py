@@ -40,6 +40,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.RULES_LOADED: ("rules", "dim"),
     EntryKind.RULES_REJECTED: ("RULES", "red"),
     EntryKind.CLOCKS: ("CLOCKS", "red"),
+    EntryKind.FENCES: ("fences", "yellow"),
     EntryKind.STARTED: ("started", "dim"),
     EntryKind.STOPPED: ("stopped", "dim"),
 }

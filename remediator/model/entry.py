@@ -39,6 +39,7 @@ class EntryKind(StrEnum):
     RULES_LOADED = "rules.loaded"
     RULES_REJECTED = "rules.rejected"
     CLOCKS = "clocks"
+    FENCES = "fences"
     STARTED = "daemon.started"
     STOPPED = "daemon.stopped"
 
