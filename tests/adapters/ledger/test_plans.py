@@ -50,7 +50,7 @@ SELECT 'id-' || n, n, n, 'rule-' || n % 50, 0, 'restart', 'enforce', 'deployment
        '{{}}', '{{}}', true,
        CASE WHEN n % 1000 = 0 THEN 'admitted' WHEN n % 1000 = 1 THEN 'dispatched'
             WHEN n % 1000 = 2 THEN 'verifying' ELSE 'unchanged' END,
-       now() - make_interval(mins => {ACTIONS} - n), now(), now() + interval '1 minute', now()
+       now() - make_interval(mins => {ACTIONS} - n), now() + interval '1 hour', now() + interval '1 minute', now()
 FROM generate_series(1, {ACTIONS}) AS n;
 INSERT INTO remediator.ledger (kind, summary, incident, action, at)
 SELECT 'alert.firing', 's', n / 10, n / 10, now() - make_interval(mins => {ROWS} - n)

@@ -86,8 +86,9 @@ WITH given AS MATERIALIZED (
       AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
-               AND EXISTS (
-                   SELECT
+               AND (
+                   -- As a value, for EXISTS may be planned as a list of all incidents with an alert that fires.
+                   SELECT count(*) > 0
                    FROM remediator.incident_alerts AS tie
                    JOIN remediator.alerts AS alert USING (source, fingerprint)
                    WHERE tie.incident = action.incident AND alert.status = 'firing'
