@@ -19,6 +19,7 @@ START_S = 60.0
 END_S = 40.0
 LOOK_S = 0.01
 UNLIMITED = ("--spacing", "0s", "--cluster-burst", "1000000/10m", "--cluster-hourly", "1000000/1h")
+CROWDS = ("--storm", "1000000/2m", "--blast-namespace-percent", "100", "--blast-cluster-percent", "100")
 OPEN = ("--open-per-namespace", "100000", "--open-per-cluster", "100000")
 INBOX = ("--inbox-limit", "10000000")
 
@@ -47,7 +48,7 @@ class Setup:
         token.write_text(self.token + "\n", encoding="utf-8")
         words = [sys.executable, "-m", "remediator", "serve", "--listen", f"127.0.0.1:{self.port}"]
         words += ["--rules", str(self.rules), "--state-dir", str(self.folder / "state"), "--log-format", "json"]
-        words += ["--webhook-token-file", str(token), *UNLIMITED, *OPEN, *INBOX]
+        words += ["--webhook-token-file", str(token), *UNLIMITED, *CROWDS, *OPEN, *INBOX]
         words += ["--database-url", self.dsn] if self.dsn else []
         words += ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else []
         return words

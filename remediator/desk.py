@@ -11,14 +11,18 @@ from typing import Any
 import msgspec
 
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.ledger.connect import reachable
+from remediator.adapters.ledger.connect import own_login, reachable
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.migrate import migrate
+from remediator.adapters.ledger.pauses import LedgerPauseStore
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
+from remediator.adapters.ledger.seals import LedgerRecords
 from remediator.model.errors import ConfigError
 from remediator.ports.clock import Clock
 from remediator.ports.ledger import Approvals, LedgerReader
+from remediator.ports.pauses import PauseStore
+from remediator.ports.seals import SealReader
 from remediator.settings import load_settings
 
 
@@ -29,12 +33,18 @@ def daemon_file(state_dir: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What commands that read the ledger, or answer for it, work with. ``live``: a daemon may be writing to it."""
+    """What commands that read the ledger, or answer for it, work with. ``live``: a daemon may be writing to it.
+
+    ``checkpoints``: where a daemon on this machine keeps them; the file need not be there.
+    """
 
     view: LedgerReader
+    records: SealReader
     approvals: Approvals
+    pauses: PauseStore
     clock: Clock
     live: bool
+    checkpoints: Path
 
 
 @asynccontextmanager
@@ -50,7 +60,15 @@ async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
             dsn, live = await _dsn_on_this_machine(settings.state_dir, stack)
         pools = await stack.enter_async_context(open_pools(dsn))
         appender = LedgerAppender(pools.stages)
-        yield Desk(view=LedgerView(pools.read), approvals=appender, clock=SystemClock(), live=live)
+        yield Desk(
+            view=LedgerView(pools.read),
+            records=LedgerRecords(pools.read),
+            approvals=appender,
+            pauses=LedgerPauseStore(pools.stages),
+            clock=SystemClock(),
+            live=live,
+            checkpoints=settings.checkpoints,
+        )
 
 
 async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> tuple[str, bool]:
@@ -66,4 +84,4 @@ async def _dsn_on_this_machine(state_dir: Path, stack: AsyncExitStack) -> tuple[
         raise ConfigError(message)
     server = await stack.enter_async_context(running(data))
     await migrate(server.dsn)
-    return server.dsn, False
+    return await own_login(server.dsn), False

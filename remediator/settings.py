@@ -1,6 +1,6 @@
 """Settings: flags over environment over a file, frozen, every fault in one error.
 
-``OPTIONS`` is the one table: flags, variables, keys of the file and docs/reference/settings.md are made of it.
+The table that flags, variables and keys of the file are made of is in ``options``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,9 @@ from remediator.intake.scrub import hide_secrets
 from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
-from remediator.values import (
-    Read,
-    choice,
-    listen,
-    path,
-    postgres_url,
-    rate,
-    seconds,
-    web_url,
-    whole,
-    words,
-    written,
-    yes,
-)
+from remediator.options import OPTIONS, PREFIX, Option
+from remediator.values import alertmanagers, web_url, words, written
 
-PREFIX = "REMEDIATOR_"
 PACKAGED_RULES = Path(__file__).with_name("default_rules")
 AUTHENTICATION = ("webhook_token_file", "webhook_basic_auth_file", "tls_client_ca")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -41,94 +28,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SERVICE_LINK = re.compile(
     r"REMEDIATOR(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-_DEFAULTS = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting: its reader, its default as text ("": none), its help, and whether its value may hold a secret."""
-
-    name: str
-    read: Read
-    default: str
-    help: str
-    secret: bool = False
-
-    @property
-    def flag(self) -> str:
-        """Return ``--webhook-token-file``."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """Return ``REMEDIATOR_WEBHOOK_TOKEN_FILE``."""
-        return PREFIX + self.name.upper()
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "listen", listen, "127.0.0.1:9095", "address and port for webhooks, health and metrics (port 0: any free one)"
-    ),
-    Option("tls_cert", path, "", "PEM certificate chain to serve HTTPS with; needs --tls-key"),
-    Option("tls_key", path, "", "PEM key of the certificate"),
-    Option("tls_client_ca", path, "", "PEM authority: webhooks then need a client certificate signed by it"),
-    Option("webhook_token_file", path, "", "file with one or two bearer tokens that senders of webhooks may use"),
-    Option("webhook_basic_auth_file", path, "", "file with one or two lines user:password for basic authentication"),
-    Option("insecure_no_auth", yes, "false", "take webhooks from anybody; only when listening on loopback"),
-    Option(
-        "database_url", postgres_url, "", "PostgreSQL server for our state; without it, an embedded one", secret=True
-    ),
-    Option("state_dir", path, "", "folder of the embedded database (default: $XDG_STATE_HOME/remediator)"),
-    Option(
-        "rules",
-        path,
-        "",
-        "folder (or file) of rules (default: ./rules; if there is none, those that come with remediator)",
-    ),
-    Option(
-        "kubeconfig", path, "", "kubeconfig of the cluster (default: $KUBECONFIG, the pod's account, ~/.kube/config)"
-    ),
-    Option("context", str, "", "context in the kubeconfig (default: its current one)"),
-    Option("cluster_concurrency", whole(1, 1000), "32", "requests to the API server at once"),
-    Option(
-        "mode", choice("observe", "ask", "enforce"), "enforce", "ceiling over all rules' modes: it can only lower them"
-    ),
-    Option("protected", words, "", "targets never touched, with commas; patterns such as deployment/monitoring/*"),
-    Option(
-        "protected_namespaces",
-        words,
-        ",".join(_DEFAULTS.protected_namespaces),
-        "namespaces never touched, with commas",
-    ),
-    Option("spacing", seconds(0, 86400), f"{_DEFAULTS.spacing_s}s", "least time between two changes in the cluster"),
-    Option("cluster_burst", rate, "6/10m", "most changes in the cluster in a short time"),
-    Option("cluster_hourly", rate, "20/1h", "most changes in the cluster in a long time"),
-    Option("open_per_namespace", whole(1, 100_000), str(_DEFAULTS.open_per_namespace), "open changes in one namespace"),
-    Option("open_per_cluster", whole(1, 100_000), str(_DEFAULTS.open_per_cluster), "open changes in the cluster"),
-    Option(
-        "min_healthy_percent",
-        whole(0, 100),
-        str(_DEFAULTS.min_healthy_percent),
-        "ready pods below which nothing disruptive is done",
-    ),
-    Option(
-        "max_replicas", whole(1, 10_000), str(_DEFAULTS.max_replicas), "no scale goes above this, whatever a rule says"
-    ),
-    Option("notify_url", web_url, "", "webhook that gets the messages to people, as JSON", secret=True),
-    Option("notify_token_file", path, "", "file with the bearer token for --notify-url"),
-    Option("max_connections", whole(8, 100_000), "512", "connections to the webhook port at once"),
-    Option("accept_deadline", seconds(0.1, 9), "5s", "time in which a webhook must be stored, else it is answered 503"),
-    Option(
-        "inbox_limit", whole(100, 10_000_000), "200000", "signals that may wait to be matched; then webhooks get 503"
-    ),
-    Option("match_batch", whole(1, 10_000), "500", "signals matched in one transaction"),
-    Option("admit_batch", whole(1, 1000), "64", "candidates decided in one transaction"),
-    Option("execute_concurrency", whole(1, 1000), "16", "actions carried out at once by this replica"),
-    Option("action_lease", seconds(20, 3600), "90s", "time after which another replica takes over an action"),
-    Option("drain", seconds(1, 600), "25s", "time for the work in hand when the daemon is stopped"),
-    Option("log_format", choice("auto", "json", "console"), "auto", "how the log looks (auto: console on a terminal)"),
-    Option("log_level", choice("debug", "info", "warning", "error"), "info", "least level of the log"),
-)
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -145,6 +46,7 @@ class Settings:
     insecure_no_auth: bool
     database_url: str | None = field(repr=False)
     state_dir: Path
+    checkpoint_file: Path | None
     rules: Path
     kubeconfig: Path | None
     context: str | None
@@ -159,6 +61,28 @@ class Settings:
     open_per_cluster: int
     min_healthy_percent: int
     max_replicas: int
+    storm: RateLimit
+    storm_quiet: float
+    blast_namespace_percent: int
+    blast_cluster_percent: int
+    quarantine: RateLimit
+    masking: RateLimit
+    recent_deploy: float
+    own_workloads: tuple[str, ...]
+    require_opt_in: bool
+    pause_file: Path
+    alertmanager_url: tuple[str, ...]
+    alertmanager_receivers: tuple[str, ...]
+    alertmanager_token_file: Path | None
+    alertmanager_basic_auth_file: Path | None
+    alertmanager_ca: Path | None
+    alertmanager_settle: float
+    reconcile_interval: float
+    reconcile_grace: float
+    prometheus_url: str | None
+    prometheus_token_file: Path | None
+    prometheus_basic_auth_file: Path | None
+    prometheus_ca: Path | None
     notify_url: str | None = field(repr=False)
     notify_token_file: Path | None
     max_connections: int
@@ -169,8 +93,14 @@ class Settings:
     execute_concurrency: int
     action_lease: float
     drain: float
+    keep_evidence: float
     log_format: str
     log_level: str
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the file that the daemon keeps checkpoints of the ledger in."""
+        return self.checkpoint_file or self.state_dir / "checkpoints.jsonl"
 
     def describe(self) -> dict[str, str]:
         """Return what is set, as a user would write it, fit for a log: without the credentials that a URL may hold."""
@@ -190,6 +120,15 @@ class Settings:
             open_per_cluster=self.open_per_cluster,
             min_healthy_percent=self.min_healthy_percent,
             max_replicas=self.max_replicas,
+            storm=self.storm,
+            storm_quiet_s=int(self.storm_quiet),
+            blast_namespace_percent=self.blast_namespace_percent,
+            blast_cluster_percent=self.blast_cluster_percent,
+            quarantine=self.quarantine,
+            masking=self.masking,
+            recent_deploy_s=int(self.recent_deploy),
+            own=self.own_workloads,
+            require_opt_in=self.require_opt_in,
         )
 
 
@@ -256,6 +195,7 @@ def draft_settings(
             values[option.name] = _value(option, option.default)
     values["state_dir"] = values["state_dir"] or _state_dir(environ)
     values["rules"] = values["rules"] or _rules()
+    values["pause_file"] = values["pause_file"] or values["state_dir"] / "paused"
     settings = Settings(**{one.name: values[one.name] for one in fields(Settings)})
     problems += _strangers(environ, from_file, config)
     problems += [problem for names, problem in _together(settings, serving=serving) if not faulty.intersection(names)]
@@ -264,7 +204,7 @@ def draft_settings(
 
 def _value(option: Option, raw: Any) -> Any:
     if raw is None or raw == "":
-        return () if option.read is words else None
+        return () if option.read in (words, alertmanagers) else None
     return option.read(raw) if isinstance(raw, str) else raw
 
 
@@ -338,9 +278,22 @@ def _together(settings: Settings, *, serving: bool) -> list[tuple[tuple[str, ...
         problems.append((("tls_client_ca", "tls_cert"), "--tls-client-ca: needs --tls-cert and --tls-key"))
     if settings.notify_token_file is not None and settings.notify_url is None:
         problems.append((("notify_token_file", "notify_url"), "--notify-token-file: needs --notify-url"))
+    for name in ("alertmanager", "prometheus"):
+        problems += _asking(settings, name)
     if serving and (open_door := _unauthenticated(settings)):
         problems.append((("listen", "insecure_no_auth", *AUTHENTICATION), open_door))
     return problems
+
+
+def _asking(settings: Settings, name: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the faults of what is needed to ask Alertmanager or Prometheus."""
+    url, secrets = f"{name}_url", [f"{name}_token_file", f"{name}_basic_auth_file"]
+    given = [one for one in secrets if getattr(settings, one) is not None]
+    if len(given) > 1:
+        yield tuple(secrets), f"--{name}-token-file and --{name}-basic-auth-file: give one of them"
+    for one in (*given, f"{name}_ca"):
+        if getattr(settings, one) is not None and not getattr(settings, url):
+            yield (one, url), f"--{one.replace('_', '-')}: needs --{name}-url"
 
 
 def _rules() -> Path:

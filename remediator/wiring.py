@@ -20,26 +20,34 @@ from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
 from remediator.adapters.lateness import Lateness
-from remediator.adapters.ledger.actions import LedgerActionStore, moves_together
-from remediator.adapters.ledger.admission import LedgerAdmissionStore
-from remediator.adapters.ledger.connect import without_password
+from remediator.adapters.ledger.actions import moves_together
+from remediator.adapters.ledger.connect import own_login, without_password
 from remediator.adapters.ledger.embedded import running
-from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
-from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
-from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.wakeups import Wakeups
-from remediator.adapters.notify import LogNotifier, WebhookNotifier, check_token_file
+from remediator.adapters.notify import check_token_file
 from remediator.adapters.observer import Telemetry
+from remediator.adapters.pause_file import FilePause
 from remediator.desk import daemon_file
+from remediator.fittings import (
+    LedgerWatch,
+    Trusts,
+    bounds,
+    ledger_watch,
+    lookout,
+    notifier,
+    stores,
+    trusts,
+    web_options,
+)
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.clock_watch import ClockWatch
 from remediator.flow.interrupt import interruptible
-from remediator.flow.parts import Bounds, Cluster, Parts, Stores
+from remediator.flow.parts import Cluster, Parts
 from remediator.flow.pipeline import pipeline
 from remediator.flow.receive import Receive
 from remediator.flow.rule_history import News, RuleHistory
@@ -48,16 +56,13 @@ from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ConfigError, InvariantBroken, PortError
 from remediator.ports.clock import Clock
 from remediator.ports.health import HealthStatus
-from remediator.ports.notifier import Notifier
 from remediator.ports.observer import StageEvent
 from remediator.rulebook.apart import check_files
 from remediator.rulebook.watch import LiveRulebook, Reload, ReloadOutcome
-from remediator.settings import AUTHENTICATION, PACKAGED_RULES, Draft, Settings
-from remediator.web.door import DoorLimits
+from remediator.settings import AUTHENTICATION, PACKAGED_RULES, Draft
 from remediator.web.health import Check
 from remediator.web.server import WebServer
-from remediator.web.serving import Prepared, WebOptions, WebParts, prepare, serving
-from remediator.web.tls import TlsFiles
+from remediator.web.serving import Prepared, WebParts, prepare, serving
 
 SILENT_S = 60.0
 OLD_SIGNAL_S = 60.0
@@ -93,6 +98,7 @@ class Daemon:
     rulebook: LiveRulebook
     appender: LedgerAppender
     rule_history: RuleHistory
+    watch: LedgerWatch
     clocks: ClockWatch
 
     def __init__(self, draft: Draft, observer: Telemetry, clock: Clock | None = None) -> None:
@@ -107,6 +113,7 @@ class Daemon:
         self.server: WebServer | None = None
         self.web: Prepared | None = None
         self.access: ClusterAccess | None = None
+        self.trusts: Trusts = (None, None)
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -132,29 +139,27 @@ class Daemon:
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
             clock=self.clock,
             tell=lambda outcome, detail: self._tell("cluster", outcome, detail=detail),
+            namespaces=self.rulebook.namespaces,
         )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         parts = Parts(
-            stores=Stores(
-                matching=LedgerMatchStore(self.pools.leases),
-                admission=LedgerAdmissionStore(self.pools.stages, self.pools.leases),
-                actions=LedgerActionStore(self.pools.stages, moves, self.pools.leases),
-                evidence=LedgerEvidenceStore(self.pools.stages),
-                incidents=LedgerIncidentStore(self.pools.stages, self.pools.leases),
-                outbox=LedgerOutbox(self.pools.stages, self.pools.leases),
-                ledger=self.appender,
-            ),
+            stores=stores(self.pools, moves, self.appender),
             cluster=Cluster(reader=cluster, evidence=cluster, writer=cluster),
-            notifier=self._notifier(http),
+            notifier=notifier(settings, http),
             rulebook=self.rulebook,
             policy=settings.policy(),
-            bounds=self._bounds(),
+            bounds=bounds(settings),
             clock=self.clock,
             observer=self.observer,
             owner=self._name(),
+            pause_file=FilePause(settings.pause_file),
+            lookout=lookout(settings, self.pools, Receive(self.inbox, self.bells), http, self.trusts),
         )
         housekeeping = Housekeeping(
-            self.pools.stages, self.clock, lambda why: self._tell("housekeeping", "trouble", error=why)
+            pool=self.pools.stages,
+            clock=self.clock,
+            failed=lambda why: self._tell("housekeeping", "trouble", error=why),
+            keep_evidence_s=settings.keep_evidence,
         )
         background += [
             Background(name="deliveries", run=deliveries.run),
@@ -186,6 +191,7 @@ class Daemon:
         if self.broken is not None:
             raise self.broken
         await self._append(NewEntry(kind=EntryKind.STOPPED, summary=f"stopped in good order: {self._name()}"))
+        await self.watch.sealer.finish(APPEND_S)
 
     async def _end_history(self) -> None:
         """Write down what the history of the rules still holds, and say what could not be."""
@@ -202,6 +208,7 @@ class Daemon:
             (self._read_web, ("tls_cert", "tls_key", *AUTHENTICATION)),
             (self._find_cluster, ("kubeconfig", "context")),
             (self._look_at_token, ("notify_token_file",)),
+            (self._read_authorities, ("alertmanager_ca", "prometheus_ca")),
             # The last: that rules are loaded is told only where nothing else is in the way.
             (lambda: self._read_rules(only_check=bool(problems)), ("rules",)),
         )
@@ -217,6 +224,9 @@ class Daemon:
     def _find_cluster(self) -> None:
         settings = self.settings
         self.access = chosen_access(settings.kubeconfig, settings.context or "", os.environ, Path.home())
+
+    def _read_authorities(self) -> None:
+        self.trusts = trusts(self.settings)
 
     def _look_at_token(self) -> None:
         if self.settings.notify_token_file is not None:
@@ -238,7 +248,7 @@ class Daemon:
         self.rulebook = LiveRulebook((place,), self.observer, told=self._rules_changed)
 
     def _read_web(self) -> None:
-        self.web = prepare(_web_options(self.settings), self.clock, self.observer)
+        self.web = prepare(web_options(self.settings), self.clock, self.observer)
 
     async def _database(self, stack: AsyncExitStack) -> list[Background]:
         """Open our PostgreSQL, bring its schema up to date, and return the tasks that keep an eye on it."""
@@ -250,7 +260,10 @@ class Daemon:
             self.dsn = server.dsn
             background.append(Background(name="postgres", run=server.wait))
         report = await migrate(self.dsn)
+        self.dsn = self.dsn if self.settings.database_url else await own_login(self.dsn)
         self.pools = await stack.enter_async_context(open_pools(self.dsn))
+        self.watch = ledger_watch(self.settings, self.pools, self.clock, self.observer, self._name())
+        background += self.watch.tasks
         for warning in (*report.warnings, *self.pools.server.warnings):
             self._tell("database", "warning", warning=warning)
         if self.pools.server.direct:
@@ -271,7 +284,7 @@ class Daemon:
             render_metrics=self.observer.render,
             on_bug=self.on_bug,
         )
-        async with serving(_web_options(settings), parts, self.web) as self.server:
+        async with serving(web_options(settings), parts, self.web) as self.server:
             place = daemon_file(settings.state_dir)
             try:
                 self._announce(self.server.url, place)
@@ -326,21 +339,6 @@ class Daemon:
             self.observer.inbox(self.inbox.waiting, self.inbox.oldest_s)
             self.observer.connections(self.server.connections if self.server else 0)
 
-    def _notifier(self, http: aiohttp.ClientSession) -> Notifier:
-        settings = self.settings
-        if settings.notify_url:
-            return WebhookNotifier(http, settings.notify_url, token_file=settings.notify_token_file)
-        return LogNotifier("set --notify-url (REMEDIATOR_NOTIFY_URL) to have people told")
-
-    def _bounds(self) -> Bounds:
-        settings = self.settings
-        return Bounds(
-            match_batch=settings.match_batch,
-            admit_batch=settings.admit_batch,
-            execute_concurrency=settings.execute_concurrency,
-            action_lease_s=settings.action_lease,
-        )
-
     def _checks(self) -> list[Check]:
         """Return what readiness asks; liveness asks the first alone, which only a restart can cure."""
         tasks = Check("tasks", self._tasks_alive)
@@ -382,17 +380,3 @@ class Daemon:
 
     def _tell(self, stage: str, outcome: str, **fields: object) -> None:
         self.observer.tell(StageEvent(stage=stage, outcome=outcome, fields=dict(fields)))
-
-
-def _web_options(settings: Settings) -> WebOptions:
-    host, port = settings.listen
-    certificate, key = settings.tls_cert, settings.tls_key
-    return WebOptions(
-        host=host,
-        port=port,
-        tls=TlsFiles(certificate, key, settings.tls_client_ca) if certificate and key else None,
-        token_file=settings.webhook_token_file,
-        basic_file=settings.webhook_basic_auth_file,
-        door=DoorLimits(max_connections=settings.max_connections),
-        drain_s=settings.drain / 2,
-    )

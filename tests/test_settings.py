@@ -12,7 +12,8 @@ from remediator.cli.settings_page import reference
 from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
-from remediator.settings import OPTIONS, Draft, Settings, draft_settings, load_settings
+from remediator.options import OPTIONS
+from remediator.settings import Draft, Settings, draft_settings, load_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - read, not bound

@@ -20,11 +20,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "what waits, what is open, what was done"),
     "approve": ("approve", "say yes to an action that waits for a person"),
     "reject": ("approve", "say no to an action that waits for a person"),
+    "pause": ("pause", "stop all changes, or some: the kill switch"),
+    "resume": ("pause", "let changes go on"),
     "policy": ("policy", "the admission policies that hold remediator to what it needs, for kubectl apply"),
+    "ledger": ("ledger", "verify or export the ledger as a whole"),
     "schema": ("schema", "the JSON Schema of rule files, for editors"),
 }
 EPILOG = """exit codes: 0 done; 1 something outside failed; 2 faults in flags, configuration or rules, all of them
-printed; 3 not in the ledger; 130 interrupted.  `remediator COMMAND --help` tells more."""
+printed; 3 not in the ledger; 4 the ledger was changed; 130 interrupted.  `remediator COMMAND --help` tells more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

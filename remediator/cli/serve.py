@@ -14,7 +14,8 @@ from pathlib import Path
 from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
-from remediator.settings import OPTIONS, draft_settings
+from remediator.options import OPTIONS
+from remediator.settings import draft_settings
 from remediator.values import yes
 
 TRUTHS = frozenset({"insecure_no_auth"})

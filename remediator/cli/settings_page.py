@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from remediator.settings import OPTIONS, Option
+from remediator.options import OPTIONS, Option
 
 _HEAD = """# Settings
 

@@ -9,6 +9,7 @@ from typing import Any
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, table
+from remediator.cli.pause import screen as paused
 from remediator.cli.reading import add_database_arguments, at_desk, how_many
 from remediator.desk import Desk
 from remediator.model.incident import Incident, IncidentState
@@ -38,9 +39,16 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
     counts = await desk.view.counts()
     incidents = await desk.view.incidents(open_only=True, limit=args.limit)
     asked = await desk.view.asked(args.limit)
+    pauses = await desk.pauses.in_force()
     if args.json:
-        print(lines.as_json({**counts, "open_in_all": _open_in_all(counts), "asked": asked, "open": incidents}))
+        print(
+            lines.as_json(
+                {**counts, "paused": pauses, "open_in_all": _open_in_all(counts), "asked": asked, "open": incidents}
+            )
+        )
         return Exit.OK
+    if pauses:
+        print("\n".join([*paused(pauses), ""]))
     for line in screen(counts, asked, incidents, paint_for(sys.stdout)):
         print(line)
     return Exit.OK

@@ -14,12 +14,14 @@ from msgspec import Struct, field, structs
 
 from remediator.core.decide import decide
 from remediator.core.guardrails import scopes
+from remediator.core.hush import hushed
 from remediator.core.planning import Draft, plan
 from remediator.model.action import ActionState, PastAction
-from remediator.model.case import AdmissionBatch, Assessed, Case, History, Ruling, Scope, Touched, Window
+from remediator.model.case import AdmissionBatch, Assessed, Case, History, Outlook, Ruling, Scope, Touched, Window
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
 from remediator.model.freeze import Freeze
 from remediator.model.incident import Cause, Incident, IncidentState
+from remediator.model.pause import Pause
 from remediator.model.plan import Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule, Severity
@@ -80,13 +82,26 @@ def needed_scopes(items: tuple[Assessed, ...], rules: Lookup, policy: Policy) ->
     return tuple(wanted)
 
 
+def outlook(policy: Policy) -> Outlook:
+    """Return what the guards will ask for beside windows and targets."""
+    return Outlook(
+        touched_s=policy.blast_window_s,
+        onsets_s=policy.storm.window_s + policy.storm_quiet_s,
+        platform=tuple(sorted({brake.alertname for brake in policy.brakes})),
+    )
+
+
 class Law(Struct, frozen=True, kw_only=True):
-    """What rulings follow from, apart from the batch: rules and freezes, how a rung becomes a plan, and the policy."""
+    """What rulings follow from, apart from the batch: rules and freezes, how a rung becomes a plan, and the policy.
+
+    ``pauses`` are those that only this replica knows of.
+    """
 
     rules: Lookup
     draft: Draft
     policy: Policy
     freezes: tuple[Freeze, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
 
 def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
@@ -116,7 +131,9 @@ def _beginning(batch: AdmissionBatch) -> Iterator[datetime]:
     for item in batch.items:
         workload = item.facts.workload
         key = workload.target.key if workload else f"{item.candidate.source}/{item.candidate.fingerprint}"
-        if item.candidate.cause is Cause.SIGNAL and item.incident is None and key not in batch.incidents:
+        silent = item.candidate.id in batch.hushed
+        begins = item.candidate.cause is Cause.SIGNAL and item.incident is None and not silent
+        if begins and key not in batch.incidents:
             new.add(key)
     return (batch.now for _ in new)
 
@@ -155,7 +172,7 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
         touched=tally.touched,
         onsets=tally.onsets,
         platform=batch.platform,
-        pauses=batch.pauses,
+        pauses=(*batch.pauses, *law.pauses),
     )
     case = Case(
         now=batch.now,
@@ -176,10 +193,12 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
 
 
 def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, target: Target | None) -> Refusal | None:
-    """Say why there is nothing to decide: the alert is over, or this rule is already at work on this target."""
+    """Say why there is nothing to decide: the alert is over or silenced, or this rule is at work on this target."""
     candidate = item.candidate
     if not batch.firing.get(candidate.id, False):
         return Refusal(reason=HoldReason.NOT_FIRING, message="the alert is no longer firing")
+    if candidate.id in batch.hushed:
+        return hushed(batch.hushed[candidate.id], candidate, batch.now)
     if target is None or candidate.cause is not Cause.SIGNAL:
         return None
     if (target.key, rule.name) in tally.taken:

@@ -22,6 +22,8 @@ PASSING = frozenset(
         HoldReason.AWAITING_APPROVAL.value,
         HoldReason.CLUSTER_UNREACHABLE.value,
         HoldReason.MIN_HEALTHY.value,
+        HoldReason.PAUSED.value,
+        HoldReason.FROZEN.value,
         HoldReason.ROLLOUT_IN_PROGRESS.value,
         HoldReason.STALE_FACTS.value,
     }

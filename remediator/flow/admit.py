@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from remediator.actions.catalogue import draft
 from remediator.core import record
-from remediator.core.admit import Law, admit, needed_scopes
+from remediator.core.admit import Law, admit, needed_scopes, outlook
 from remediator.flow.assess import Assess
 from remediator.flow.parts import Parts
-from remediator.model.case import AdmissionBatch, Assessed, Ruling, Scope
+from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
 from remediator.model.decision import Ask, Hold
 from remediator.model.errors import PortError
 from remediator.ports.admission import AdmissionReport, Writ
@@ -25,6 +25,10 @@ class Bench:
     def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
         """Say which windows are to be counted."""
         return needed_scopes(items, self.law.rules, self.law.policy)
+
+    def outlook(self) -> Outlook:
+        """Say how far back to look."""
+        return outlook(self.law.policy)
 
     def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
         """Rule on the batch."""
@@ -45,11 +49,21 @@ class Admit:
         items = [ready.popleft() for _ in range(min(len(ready), self.parts.bounds.admit_batch))]
         if not items:
             return 0
-        rules = {rule.name: rule for rule in self.parts.rulebook.current().rules}
-        trouble = await self._decide(items, Bench(Law(rules=rules.get, draft=draft, policy=self.parts.policy)))
+        trouble = await self._decide(items, Bench(self._law()))
         if trouble is not None:
             raise trouble
         return len(items)
+
+    def _law(self) -> Law:
+        """Return the law as it is now: a reload must not change it while a batch is read."""
+        current = self.parts.rulebook.current()
+        return Law(
+            rules={rule.name: rule for rule in current.rules}.get,
+            draft=draft,
+            policy=self.parts.policy,
+            freezes=current.freezes,
+            pauses=self.parts.paused_here(),
+        )
 
     async def _decide(self, items: list[Assessed], bench: Bench) -> PortError | None:
         """Decide about a batch, and return what went wrong.

@@ -11,6 +11,8 @@ from typing import Self
 
 from msgspec import structs
 
+from remediator.core.guardrails.frozen import freezing
+from remediator.core.guardrails.paused import stopped
 from remediator.core.preflight import recheck
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
@@ -197,6 +199,8 @@ class Execute:
         if standing is None:
             return False
         ended = self._too_late(structs.replace(claim, firing=standing.firing, now=standing.now))
+        if ended is None and standing.paused:
+            ended = self._conclusion(claim, ActionState.REFUSED, standing.paused, HoldReason.PAUSED.value)
         if ended is not None:
             await self._end(ended)
         return ended is None
@@ -216,7 +220,12 @@ class Execute:
         rule = self.parts.rulebook.named(action.rule)
         if rule is None:
             return f"rule {action.rule} is no longer in force", HoldReason.RULE_GONE.value
-        refusal = recheck(action, live.facts, rule, self.parts.policy, approved=claim.approved)
+        now, freezes = live.facts.read_at, self.parts.rulebook.current().freezes
+        refusal = (
+            stopped(self.parts.paused_here(), action.target, action.rule, now)
+            or freezing(freezes, action.target, now)
+            or recheck(action, live.facts, rule, self.parts.policy, approved=claim.approved)
+        )
         return (refusal.message, refusal.reason.value) if refusal is not None else None
 
     async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | None:

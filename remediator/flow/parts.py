@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from remediator.flow.asking import Lookout
+from remediator.model.pause import Pause
 from remediator.model.policy import Policy
 from remediator.ports.actions import ActionStore, EvidenceStore
 from remediator.ports.admission import AdmissionStore
@@ -14,6 +16,7 @@ from remediator.ports.ledger import LedgerWriter
 from remediator.ports.matching import MatchStore
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import Observer
+from remediator.ports.pauses import PauseFile
 from remediator.ports.rules import Rulebook
 
 
@@ -75,3 +78,10 @@ class Parts:
     clock: Clock
     observer: Observer
     owner: str
+    pause_file: PauseFile | None = None
+    lookout: Lookout | None = None
+
+    def paused_here(self) -> tuple[Pause, ...]:
+        """Return the pause that a file on this machine makes, if it does."""
+        pause = self.pause_file.read() if self.pause_file is not None else None
+        return (pause,) if pause is not None else ()

@@ -16,6 +16,7 @@ from remediator.model.pause import Pause
 from remediator.model.plan import Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import RateLimit, Rule
+from remediator.model.sighting import Hush
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -47,6 +48,17 @@ class PlatformAlert(Struct, frozen=True, kw_only=True):
     alertname: str
     namespace: str = ""
     count: int = 1
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """How far back, in seconds, the guards look at what was touched and at when incidents began.
+
+    ``platform`` are the names of the alerts about the platform that they ask for.
+    """
+
+    touched_s: int
+    onsets_s: int
+    platform: tuple[str, ...]
 
 
 class History(Struct, frozen=True, kw_only=True):
@@ -108,7 +120,8 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     ``open_by_namespace`` counts open changing actions, ``open_in_cluster`` all of them; ``firing`` tells of each
     candidate, by its id, whether its alert, or another one of its incident, still fires. ``working`` holds, by the
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
-    answered; ``rejected`` those to whose question a person said no. The rest is as in ``History``.
+    answered; ``rejected`` those to whose question a person said no. ``hushed``: candidates whose firing alerts are all
+    silenced or inhibited. The rest is as in ``History``.
     """
 
     now: datetime
@@ -122,6 +135,7 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     firing: dict[int, bool]
     working: dict[int, frozenset[str]] = {}
     rejected: dict[int, frozenset[str]] = {}
+    hushed: dict[int, Hush] = {}
     touched: tuple[Touched, ...] = ()
     onsets: tuple[datetime, ...] = ()
     platform: tuple[PlatformAlert, ...] = ()

@@ -30,10 +30,14 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """How an action stands when its lease is renewed: whether an alert of its incident fires, and the moment."""
+    """How an action stands when its lease is renewed: whether an alert of its incident fires, and the moment.
+
+    ``paused`` says who has paused it and why; empty where nobody has.
+    """
 
     firing: bool
     now: datetime
+    paused: str = ""
 
 
 class NextRung(Struct, frozen=True, kw_only=True):
@@ -110,8 +114,8 @@ class ActionStore(Protocol):
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
         """Write down that the write is about to be sent, with the object as it is.
 
-        False also where there is no reason for it in that moment: no alert of the incident fires, or the decision is
-        past its shelf life. ``renew`` tells which.
+        False also where there is no reason for it in that moment: no alert of the incident fires, the decision is past
+        its shelf life, or somebody has paused it. ``renew`` tells which.
         """
         ...
 

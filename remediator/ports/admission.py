@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from remediator.model.case import AdmissionBatch, Assessed, Ruling, Scope
+from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
 from remediator.model.entry import NewEntry
 from remediator.model.incident import Candidate
 
@@ -32,6 +32,10 @@ class Deliberation(Protocol):
 
     def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
         """Say which windows are to be counted."""
+        ...
+
+    def outlook(self) -> Outlook:
+        """Say how far back to look, and at which alerts about the platform."""
         ...
 
     def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:

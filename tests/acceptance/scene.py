@@ -38,6 +38,8 @@ BACKSTAGE = {"alertname": "BackstageDown", "namespace": "backstage", "deployment
 ROOMY = (
     *("--spacing", "0s", "--open-per-namespace", "1000", "--open-per-cluster", "1000"),
     *("--cluster-burst", "1000/10m", "--cluster-hourly", "1000/1h"),
+    *("--blast-namespace-percent", "100", "--blast-cluster-percent", "100", "--storm", "1000/2m"),
+    *("--quarantine", "1000/24h", "--masking", "1000/6h"),
 )
 
 

@@ -34,8 +34,8 @@ def test_no_layer_that_is_written_stands_in_parentheses() -> None:
 def test_layers_stand_in_the_order_of_the_blueprint() -> None:
     """From what an operator types down to the nouns; a new top-level module is put into this list on purpose."""
     assert [name.strip("()") for name in layers()] == [
-        *("__main__", "cli", "wiring", "desk"),
-        *("settings", "logs", "web", "sandbox"),
+        *("__main__", "cli", "wiring", "desk", "fittings"),
+        *("settings", "logs", "web", "sandbox", "options"),
         *("flow", "intake", "rulebook", "adapters", "values"),
         *("actions", "core", "ports", "model"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts
@@ -29,7 +30,11 @@ async def test_a_named_workload_is_found_with_its_facts(kit: Kit, kind: Kind) ->
     assert facts.workload.replicas == facts.workload.ready == facts.workload.available
     assert facts.pods == ()
     again = await kit.reader.facts(target)
-    assert (again.workload, again.pods) == (facts.workload, ())
+    assert again.pods == ()
+    # When the latest rollout began is asked for a decision only.
+    assert again.workload is not None
+    assert again.workload == structs.replace(facts.workload, rollout_started_at=again.workload.rollout_started_at)
+    assert facts.workload.rollout_started_at is not None
 
 
 async def test_the_pods_of_a_sick_workload_are_seen(kit: Kit) -> None:

@@ -35,6 +35,7 @@ from remediator.flow.pipeline import Pipeline, pipeline
 from remediator.flow.receive import Receive
 from remediator.model.entry import Entry
 from remediator.model.errors import NotifyError
+from remediator.model.freeze import Freeze
 from remediator.model.policy import Policy
 from remediator.model.rule import (
     Limits,
@@ -62,6 +63,11 @@ ROOMY = Policy(
     open_per_cluster=100,
     cluster_burst=RateLimit(count=100, window_s=600),
     cluster_hourly=RateLimit(count=100, window_s=3600),
+    blast_namespace_percent=100,
+    blast_cluster_percent=100,
+    storm=RateLimit(count=100_000, window_s=120),
+    quarantine=RateLimit(count=1000, window_s=86400),
+    masking=RateLimit(count=1000, window_s=21600),
 )
 QUICK = Bounds(poll_s=0.05, facts_deadline_s=5.0, doubt_s=2.0, write_tries=3)
 
@@ -130,10 +136,11 @@ class Rules:
 
     rules: tuple[Rule, ...]
     digest: str = "test"
+    freezes: tuple[Freeze, ...] = ()
 
     def current(self) -> RuleSet:
         """Return the set."""
-        return RuleSet(rules=self.rules, digest=self.digest)
+        return RuleSet(rules=self.rules, digest=self.digest, freezes=self.freezes)
 
     def named(self, name: str) -> Rule | None:
         """Return one rule."""

@@ -11,6 +11,7 @@ from remediator.adapters.kubernetes.shapes import ContainerStatus, Pod, Revision
 from remediator.model.facts import PodFacts, WorkloadFacts
 from remediator.model.target import Kind, Target
 
+COMPLETE = "NewReplicaSetAvailable"
 # Reasons that every container passes through on its way up; they explain nothing.
 _STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 
@@ -52,7 +53,9 @@ def workload_facts(found: Found, rollout: Rollout | None = None) -> WorkloadFact
     meta, spec, status = workload.metadata, workload.spec, workload.status
     counts = _counts(found)
     strategy = spec.strategy or spec.update_strategy
-    progress = next((c.reason for c in status.conditions or () if c.type == "Progressing"), "")
+    progress = next((c for c in status.conditions or () if c.type == "Progressing"), None)
+    # A Deployment says when its rollout was over, and says it once: pods that come and go do not change it.
+    over_at = progress.last_update_time if progress and progress.reason == COMPLETE else None
     return WorkloadFacts(
         target=found.target,
         resource_version=meta.resource_version,
@@ -65,12 +68,13 @@ def workload_facts(found: Found, rollout: Rollout | None = None) -> WorkloadFact
         current=counts.current,
         paused=spec.paused,
         strategy=strategy.type if strategy else "RollingUpdate",
-        progress=progress,
+        progress=progress.reason if progress else "",
         annotations=ours(meta.annotations),
         template_annotations=ours(spec.template.metadata.annotations),
         images=tuple(container.image for container in spec.template.spec.containers or ()),
         revision=rollout.revision or (meta.annotations or {}).get(REVISION, "") or status.update_revision,
-        rollout_started_at=rollout.started_at,
+        rollout_started_at=rollout.started_at or over_at,
+        created_at=meta.creation_timestamp,
         deleting=meta.deletion_timestamp is not None,
     )
 

@@ -8,10 +8,11 @@ retryable ClusterError and every write is refused as unreachable, so candidates 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from remediator.adapters.kubernetes.census import Census
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.evidence import KubernetesEvidence
 from remediator.adapters.kubernetes.reader import KubernetesReader
@@ -36,9 +37,10 @@ FIRST_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The three ports over one client."""
+    """The three ports over one client, and what counts the workloads."""
 
     client: KubeClient
+    census: Census
     reader: KubernetesReader
     evidence: KubernetesEvidence
     writer: KubernetesWriter
@@ -52,6 +54,7 @@ class LateCluster:
     limits: ClientLimits | None
     clock: Clock
     tell: Callable[[str, str], None]
+    namespaces: Callable[[], Iterable[str]] = frozenset
     why_not: str = "the connection to the cluster is being made"
     _connected: Connected | None = field(default=None)
     _tried: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +75,7 @@ class LateCluster:
         wait = RETRY_S
         while self._connected is None:
             try:
-                self._connected = await _connect(self.access, self.limits, self.clock)
+                self._connected = await self._connect(self.access)
             except (ClusterError, ConfigError, OSError) as error:
                 self.why_not = f"the cluster cannot be used: {error}"
                 self.tell("failed", self.why_not)
@@ -82,9 +85,22 @@ class LateCluster:
         self._tried.set()
         self.tell("connected", "")
         try:
-            await asyncio.Event().wait()
+            await self._connected.census.run()
         finally:
             await self._connected.client.close()
+
+    async def _connect(self, access: ClusterAccess) -> Connected:
+        # The import executes over a thousand modules: in a thread, so that alerts are taken meanwhile.
+        await asyncio.to_thread(_import)
+        client = await KubeClient.connect(access, self.limits)
+        census = Census(client, self.clock, self.namespaces, self.tell)
+        return Connected(
+            client=client,
+            census=census,
+            reader=KubernetesReader(client, self.clock, census.population),
+            evidence=KubernetesEvidence(client),
+            writer=KubernetesWriter(client),
+        )
 
     async def _ports(self) -> Connected:
         """Return the ports; at first, wait for the connection that is being made, ``FIRST_S`` seconds at most."""
@@ -128,18 +144,6 @@ class LateCluster:
         if self._connected is None:
             return WriteRefused(reason="unreachable", message=self.why_not)
         return await self._connected.writer.patch(step, mark, dry_run=dry_run)
-
-
-async def _connect(access: ClusterAccess, limits: ClientLimits | None, clock: Clock) -> Connected:
-    # The import executes over a thousand modules: in a thread, so that alerts are taken meanwhile.
-    await asyncio.to_thread(_import)
-    client = await KubeClient.connect(access, limits)
-    return Connected(
-        client=client,
-        reader=KubernetesReader(client, clock),
-        evidence=KubernetesEvidence(client),
-        writer=KubernetesWriter(client),
-    )
 
 
 def _import() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from remediator.adapters.kubernetes.names import apps_path, core_path, is_name, 
 from remediator.adapters.kubernetes.resolve import Resolver, problem_of
 from remediator.adapters.kubernetes.shapes import PodList, Revision, RevisionList, Workload, WorkloadList
 from remediator.model.errors import ClusterError
-from remediator.model.facts import Facts, PodFacts
+from remediator.model.facts import Facts, PodFacts, Population
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind, Target
 from remediator.ports.clock import Clock
@@ -39,10 +40,11 @@ _OPTIONAL = frozenset({"forbidden", "not_found"})
 class KubernetesReader:
     """Implements ports.cluster.ClusterReader. At most three requests for the facts of a named workload."""
 
-    def __init__(self, client: KubeClient, clock: Clock) -> None:
-        """Take the client, and the clock that ``read_at`` comes from."""
+    def __init__(self, client: KubeClient, clock: Clock, population: Callable[[str], Population] | None = None) -> None:
+        """Take the client, the clock that ``read_at`` comes from, and what knows how many workloads there are."""
         self._client = client
         self._clock = clock
+        self._population = population or (lambda _: Population())
         self._resolver = Resolver(client)
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
@@ -63,7 +65,7 @@ class KubernetesReader:
             found = await self._get(target)
         except ClusterError as error:
             return self._unknown(problem_of(error))
-        return self._alone(found)
+        return self._facts(found)
 
     async def live(self, target: Target) -> LiveObject:
         """Read one workload for a write: one request, ClusterError where it cannot be written to."""
@@ -119,24 +121,29 @@ class KubernetesReader:
             return self._unknown(problem_of(error))
         if not selector:
             return self._unknown(Resolution(problem="target_not_found", detail=f"{found.target} selects no pods"))
-        # Pods say what is wrong with those that are not ready, and ReplicaSets when a rollout began: nobody asks about
-        # either while all is well.
+        # Pods say what is wrong with those that are not ready, ReplicaSets when the latest rollout began: nobody asks for
+        # pods while all of them are ready, and a Deployment says itself when its rollout was over.
         workload = workload_facts(found)
-        settled = workload.rolled_out
-        if settled and workload.ready >= workload.replicas:
-            return self._alone(found)
+        well = workload.rolled_out and workload.ready >= workload.replicas
+        known = workload.rolled_out and workload.rollout_started_at is not None
         async with asyncio.TaskGroup() as group:
-            pods_task = group.create_task(attempt(self._pods(found, selector)))
-            rollout_task = None if settled else group.create_task(attempt(self._rollout(found, selector)))
-        pods, rollout = pods_task.result(), rollout_task.result() if rollout_task else None
+            pods_task = None if well else group.create_task(attempt(self._pods(found, selector)))
+            rollout_task = None if known else group.create_task(attempt(self._rollout(found, selector)))
+        pods = pods_task.result() if pods_task else ()
+        rollout = rollout_task.result() if rollout_task else None
         if isinstance(pods, ClusterError):
             return self._unknown(problem_of(pods))
         if isinstance(rollout, ClusterError):
             return self._unknown(problem_of(rollout))
-        return Facts(read_at=self._clock.now(), workload=workload_facts(found, rollout), pods=pods)
+        return self._facts(found, rollout, pods)
 
-    def _alone(self, found: Found) -> Facts:
-        return Facts(read_at=self._clock.now(), workload=workload_facts(found))
+    def _facts(self, found: Found, rollout: Rollout | None = None, pods: tuple[PodFacts, ...] = ()) -> Facts:
+        return Facts(
+            read_at=self._clock.now(),
+            workload=workload_facts(found, rollout),
+            pods=pods,
+            population=self._population(found.target.namespace),
+        )
 
     async def _pods(self, found: Found, selector: str) -> tuple[PodFacts, ...]:
         query = {"labelSelector": selector, "limit": str(MOST_PODS)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 
 class _Shape(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -110,6 +110,7 @@ class Condition(_Shape, frozen=True, kw_only=True):
     type: str
     status: str
     reason: str = ""
+    last_update_time: datetime | None = None
 
 
 class WorkloadStatus(_Shape, frozen=True, kw_only=True):
@@ -227,6 +228,19 @@ class ListMeta(_Shape, frozen=True, kw_only=True):
     """metadata of a list; ``continue_`` is set where more is to be had."""
 
     continue_: str = field(default="", name="continue")
+
+
+class CountedMeta(_Shape, frozen=True, kw_only=True):
+    """metadata of a list that was asked for with a limit; how many more there are is left out where there are none."""
+
+    remaining_item_count: int = 0
+
+
+class Counted(_Shape, frozen=True, kw_only=True):
+    """A list of which only the number matters."""
+
+    metadata: CountedMeta = CountedMeta()
+    items: tuple[Raw, ...] | None = None
 
 
 class PodList(_Shape, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class LedgerActionStore:
         """Hold on to an action for longer, and learn how it stands."""
         async with statement(self._leases) as connection:
             row = await connection.fetchrow(QUERIES["renew_lease"], number, fence, lease_s)
-        return Standing(firing=row["firing"], now=row["now"]) if row is not None else None
+        return Standing(firing=row["firing"], now=row["now"], paused=row["paused"] or "") if row is not None else None
 
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
         """Write the intent down."""

@@ -34,7 +34,7 @@ class LedgerAdmissionStore:
         """Decide in one transaction. Candidates that somebody else has decided meanwhile are left out."""
         scopes = core.scopes(tuple(items))
         async with transaction(self._pool, QUERIES["lock_admission"]) as connection:
-            docket = await read(connection, items, scopes)
+            docket = await read(connection, items, scopes, core.outlook())
             if docket is None:
                 return AdmissionReport()
             written = await write(connection, core.rule(docket.batch), docket)

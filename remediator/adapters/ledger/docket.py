@@ -13,8 +13,10 @@ from remediator.adapters.ledger.pool import Connection
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.rows import Row
 from remediator.model.action import PastAction
-from remediator.model.case import AdmissionBatch, Assessed, Scope, Window
+from remediator.model.case import AdmissionBatch, Assessed, Outlook, PlatformAlert, Scope, Touched, Window
 from remediator.model.incident import Candidate, Incident, IncidentState
+from remediator.model.pause import Pause
+from remediator.model.sighting import Hush
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class _Undecided(Struct, frozen=True):
     id: int
     reasons: tuple[str, ...]
     firing: bool
+    hush: Hush | None = None
 
 
 class _Work(Struct, frozen=True):
@@ -51,6 +54,10 @@ _incidents = msgspec.json.Decoder(tuple[Incident, ...])
 _work = msgspec.json.Decoder(tuple[_Work, ...])
 _past = msgspec.json.Decoder(tuple[PastAction, ...])
 _windows = msgspec.json.Decoder(tuple[_Counted, ...])
+_touched = msgspec.json.Decoder(tuple[Touched, ...])
+_onsets = msgspec.json.Decoder(tuple[datetime, ...])
+_platform = msgspec.json.Decoder(tuple[PlatformAlert, ...])
+_pauses = msgspec.json.Decoder(tuple[Pause, ...])
 _open = msgspec.json.Decoder(dict[str, int])
 
 
@@ -59,7 +66,9 @@ def orphan_key(candidate: Candidate) -> str:
     return f"alert/{candidate.source}/{candidate.fingerprint}"
 
 
-async def read(connection: Connection, items: Sequence[Assessed], scopes: Sequence[Scope]) -> Docket | None:
+async def read(
+    connection: Connection, items: Sequence[Assessed], scopes: Sequence[Scope], outlook: Outlook
+) -> Docket | None:
     """Read what the decisions about ``items`` need, windows of ``scopes`` included; None: nothing is left to decide."""
     candidates = [item.candidate for item in items]
     keys = {item.facts.workload.target.key if item.facts.workload else orphan_key(item.candidate) for item in items}
@@ -74,6 +83,9 @@ async def read(connection: Connection, items: Sequence[Assessed], scopes: Sequen
         [scope.kind for scope in scopes],
         [scope.key for scope in scopes],
         [scope.limit.window_s for scope in scopes],
+        outlook.touched_s,
+        outlook.onsets_s,
+        outlook.platform,
     )
     undecided = {one.id: one for one in _list(_undecided, found["undecided"])}
     if not undecided:
@@ -109,6 +121,11 @@ def _batch(
         firing={number: one.firing for number, one in undecided.items()},
         working={one.id: one.working for one in work},
         rejected={one.id: one.rejected for one in work},
+        hushed={number: one.hush for number, one in undecided.items() if one.hush is not None},
+        touched=_list(_touched, found["touched"]),
+        onsets=_list(_onsets, found["onsets"]),
+        platform=_list(_platform, found["platform"]),
+        pauses=_list(_pauses, found["pauses"]),
     )
 
 

@@ -39,7 +39,9 @@ def check(case: Case) -> Refusal | None:
 
 def _first(workload: WorkloadFacts, started_at: datetime) -> bool:
     """Tell whether it is the rollout with which the workload was made."""
-    return workload.created_at is not None and started_at - workload.created_at < timedelta(seconds=FIRST_S)
+    return workload.revision == "1" or (
+        workload.created_at is not None and started_at - workload.created_at < timedelta(seconds=FIRST_S)
+    )
 
 
 def _began(past: PastAction, started_at: datetime) -> bool:

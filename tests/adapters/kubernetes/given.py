@@ -89,7 +89,14 @@ def deployment(name: str = "backstage", *, uid: str = UID, **metadata: Any) -> J
             "updatedReplicas": 3,
             "readyReplicas": 3,
             "availableReplicas": 3,
-            "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
+            "conditions": [
+                {
+                    "type": "Progressing",
+                    "status": "True",
+                    "reason": "NewReplicaSetAvailable",
+                    "lastUpdateTime": "2026-01-02T03:04:05Z",
+                }
+            ],
         },
     }
 

@@ -17,8 +17,8 @@ from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.inbox import write_deliveries
 from remediator.adapters.ledger.pool import LedgerPool, transaction
 from remediator.core import record
-from remediator.core.admit import Law, admit, needed_scopes
-from remediator.model.case import AdmissionBatch, Assessed, Ruling, Scope
+from remediator.core.admit import Law, admit, needed_scopes, outlook
+from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
 from remediator.model.decision import Act, Decision, Hold, HoldReason, Refusal
 from remediator.model.incident import Candidate
 from remediator.model.policy import Policy
@@ -37,6 +37,11 @@ ROOMY = Policy(
     open_per_cluster=10_000,
     cluster_burst=WIDE,
     cluster_hourly=WIDE,
+    blast_namespace_percent=100,
+    blast_cluster_percent=100,
+    storm=RateLimit(count=100_000, window_s=120),
+    quarantine=RateLimit(count=1000, window_s=86400),
+    masking=RateLimit(count=1000, window_s=21600),
 )
 
 
@@ -132,6 +137,10 @@ class Court:
         """Say which windows are to be counted."""
         return needed_scopes(items, self.named, self.policy)
 
+    def outlook(self) -> Outlook:
+        """Say how far back to look."""
+        return outlook(self.policy)
+
     def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
         """Rule on every candidate."""
         return tuple(writ(one) for one in admit(batch, Law(rules=self.named, draft=draft, policy=self.policy)))
@@ -148,6 +157,10 @@ class Whim:
     def scopes(self, items: tuple[Assessed, ...]) -> tuple[Scope, ...]:
         """Count nothing."""
         return ()
+
+    def outlook(self) -> Outlook:
+        """Look as far back as by default."""
+        return outlook(Policy())
 
     def rule(self, batch: AdmissionBatch) -> tuple[Writ, ...]:
         """Rule on every candidate."""

@@ -32,9 +32,9 @@ INSERT INTO remediator.inbox (signal) SELECT id FROM remediator.signals WHERE id
 INSERT INTO remediator.alerts (source, fingerprint, status, starts_at, labels)
 SELECT 'am', lpad(to_hex(n), 16, '0'), CASE WHEN n % 100 = 0 THEN 'firing' ELSE 'resolved' END, '2026-01-01', '{{}}'
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO remediator.incidents (target_key, severity, state, rule, title, check_at)
+INSERT INTO remediator.incidents (target_key, severity, state, rule, title, opened_at, check_at)
 SELECT 'deployment/ns/app-' || n, 'P2', CASE WHEN n % 500 = 0 THEN 'open' ELSE 'resolved' END, 'r', 't',
-       now() + make_interval(secs => n - 10000)
+       now() - make_interval(mins => {ACTIONS} - n), now() + make_interval(secs => n - 10000)
 FROM generate_series(1, {ACTIONS}) AS n;
 INSERT INTO remediator.incident_alerts (incident, source, fingerprint)
 SELECT n, 'am', lpad(to_hex(n), 16, '0') FROM generate_series(1, {ACTIONS}) AS n;
@@ -75,6 +75,7 @@ SCOPES = (
     "ARRAY['deployment/ns/app-9', 'rule-9', 'ns-9', '']",
     "ARRAY[3600, 3600, 3600, 3600]",
 )
+OUTLOOK = ("600", "420", "ARRAY['KubeAPIDown', 'TargetDown']")
 SETTLED = """(
     SELECT jsonb_agg(jsonb_build_object(
         'id', n * 100, 'state', 'decided', 'facts', '{}'::jsonb, 'reasons', '[]'::jsonb
@@ -103,7 +104,7 @@ HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("hasten_incidents", (SOURCES, PRINTS), 2100),
     ("hasten_verification", (SOURCES, PRINTS), 2100),
     ("take_candidates", ("64", "60"), 700),
-    ("read_admission", (MANY, "array_fill(0, ARRAY[64])", RULES, PRINTS, FEW, "ARRAY[7, 8]", *SCOPES), 520),
+    ("read_admission", (MANY, "array_fill(0, ARRAY[64])", RULES, PRINTS, FEW, "ARRAY[7, 8]", *SCOPES, *OUTLOOK), 540),
     ("record_decisions", ("'[]'", "'[]'", "'[]'", SETTLED, "ARRAY[500, 1000]", "'[]'", "'[]'", "false"), 170),
     ("claim_actions", ("16", "'me'", "90"), 200),
     ("renew_lease", ("1001", "0", "90"), 10),
@@ -126,6 +127,13 @@ READ: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("read_last_entries", ("500", NONE, NONE, "777"), 30),
     ("read_last_entries", ("500", NONE, NONE, NONE), 510),
     ("read_last_entries", ("500", "now() - interval '1 hour'", NONE, NONE), 200),
+    ("look_at_seals", ("1",), 10),
+    ("read_head", (), 5),
+    ("read_stored", ("50000", "100000", "250"), 260),
+    ("read_recorded", ("now() - interval '100 hours'", "0", "now() - interval '1 hour'", "250"), 300),
+    ("read_recorded", ("'2026-01-01'", "0", "NULL::timestamptz", "250"), 300),
+    ("read_seals", ("0", "20"), 30),
+    ("count_unsealed", ("99000", "100000"), 1010),
     ("read_actions_of_incident", ("777",), 10),
     ("read_evidence", ("777",), 10),
 )

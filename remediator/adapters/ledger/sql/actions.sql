@@ -1,5 +1,6 @@
 -- name: claim_actions
--- Takes admitted actions, and those whose owner's lease has ended. The fence rises with each claim. (Each kind is found
+-- Takes admitted actions that nobody has paused (or that are too old to be carried out, and end so), and those whose
+-- owner's lease has ended. The fence rises with each claim. (Each kind is found
 -- by its own index: asked for both at once, the server reads all actions there ever were, in their order.)
 WITH abandoned AS (
     SELECT number, state
@@ -12,6 +13,7 @@ WITH abandoned AS (
     SELECT number, state
     FROM remediator.actions
     WHERE state = 'admitted'
+      AND (NOT changes OR good_until < clock_timestamp() OR remediator.pause_on(namespace, rule, target_key) IS NULL)
     ORDER BY number
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -54,6 +56,9 @@ UPDATE remediator.actions AS action
 SET lease_until = clock_timestamp() + make_interval(secs => $3)
 WHERE number = $1 AND fence = $2 AND ended_at IS NULL
 RETURNING clock_timestamp() AS now,
+          (SELECT format('paused by %s: %s', actor, reason) FROM remediator.pauses AS pause
+           WHERE action.changes
+             AND pause.number = remediator.pause_on(action.namespace, action.rule, action.target_key)) AS paused,
           EXISTS (
               SELECT
               FROM remediator.incident_alerts AS tie
@@ -63,8 +68,8 @@ RETURNING clock_timestamp() AS now,
 
 -- name: move_actions
 -- Moves actions to their next state, each only if its fence is still the owner's, with the ledger's entry about it; tells
--- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, and the
--- decision is fresh. (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
+-- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, the
+-- decision is fresh, and nobody has paused it. (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
 -- end hastens the look.)
 WITH given AS MATERIALIZED (
     SELECT place, number, fence, state, before_image, note, ended, entry
@@ -86,6 +91,7 @@ WITH given AS MATERIALIZED (
       AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
+               AND remediator.pause_on(action.namespace, action.rule, action.target_key) IS NULL
                AND (
                    -- As a value, for EXISTS may be planned as a list of all incidents with an alert that fires.
                    SELECT count(*) > 0

@@ -29,7 +29,7 @@ WITH undecided AS MATERIALIZED (
     -- Whether the candidates still wait and still are what was assessed (a ladder or an approval may have given one
     -- another rung meanwhile: then it is not leased, and comes back by itself; and where the server has crashed and lost
     -- its newest candidates, their numbers are given again), and whether their alert, or another alert of their
-    -- incident, fires.
+    -- incident, fires, and whether all of that is silenced.
     SELECT candidate.id, candidate.last_reasons AS reasons,
            candidate.state <> 'decided' AND candidate.tries = assessed.tries AND candidate.rule = assessed.rule
                AND candidate.fingerprint = assessed.fingerprint AS waits,
@@ -41,7 +41,10 @@ WITH undecided AS MATERIALIZED (
                FROM remediator.incident_alerts AS tie
                JOIN remediator.alerts AS alert USING (source, fingerprint)
                WHERE tie.incident = candidate.incident
-           ), false) AS firing
+           ), false) AS firing,
+           CASE WHEN EXISTS (SELECT FROM remediator.hushed_alerts)
+               THEN remediator.hush_on(candidate.source, candidate.fingerprint, candidate.incident)
+           END AS hush
     FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) AS assessed (id, tries, rule, fingerprint)
     JOIN remediator.candidates AS candidate ON candidate.id = assessed.id
     FOR UPDATE OF candidate
@@ -128,6 +131,28 @@ WITH undecided AS MATERIALIZED (
     FROM remediator.actions
     WHERE changes AND mode = 'enforce' AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
     GROUP BY namespace
+), touched AS (
+    -- Which targets were changed lately, each with the last time.
+    SELECT target_key, namespace, max(admitted_at) AS admitted_at
+    FROM remediator.actions
+    WHERE changes AND mode = 'enforce' AND admitted_at > statement_timestamp() - make_interval(secs => $10)
+    GROUP BY target_key, namespace
+), onset AS (
+    -- When incidents began, as far back as a storm is remembered. The newest thousand tell enough.
+    SELECT opened_at FROM remediator.incidents
+    WHERE opened_at > statement_timestamp() - make_interval(secs => $11)
+    ORDER BY opened_at DESC
+    LIMIT 1000
+), platform AS (
+    -- Alerts about the platform itself that fire.
+    SELECT labels ->> 'alertname' AS alertname, coalesce(labels ->> 'namespace', '') AS namespace, count(*) AS count
+    FROM remediator.alerts
+    WHERE CASE WHEN status = 'firing' THEN labels ->> 'alertname' END = ANY ($12::text[])
+    GROUP BY 1, 2
+), pause AS (
+    SELECT number, scope, key, reason, actor, since, until
+    FROM remediator.pauses
+    WHERE lifted_at IS NULL AND (until IS NULL OR until > statement_timestamp())
 )
 SELECT statement_timestamp() AS now,
        (SELECT json_agg(undecided) FROM undecided WHERE waits)::text AS undecided,
@@ -135,6 +160,10 @@ SELECT statement_timestamp() AS now,
        (SELECT json_agg(past) FROM past)::text AS past,
        (SELECT json_agg(counted) FROM counted)::text AS windows,
        (SELECT json_object_agg(namespace, actions) FROM open)::text AS open,
+       (SELECT json_agg(touched) FROM touched)::text AS touched,
+       (SELECT json_agg(opened_at) FROM onset)::text AS onsets,
+       (SELECT json_agg(platform) FROM platform)::text AS platform,
+       (SELECT json_agg(pause) FROM pause)::text AS pauses,
        (SELECT max(admitted_at) FROM remediator.actions WHERE changes AND mode = 'enforce') AS last_admission;
 
 -- name: allocate

@@ -1,0 +1,172 @@
+"""What the settings mean for each room: the daemon is put together of these in ``wiring``."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import aiohttp
+
+from remediator.adapters.alerting.alertmanager import HttpAlertmanagers
+from remediator.adapters.alerting.fetch import Access, Fetch, trust
+from remediator.adapters.alerting.history import PrometheusHistory
+from remediator.adapters.checkpoints import CheckpointFile
+from remediator.adapters.ledger.actions import LedgerActionStore, Moves
+from remediator.adapters.ledger.admission import LedgerAdmissionStore
+from remediator.adapters.ledger.evidence import LedgerEvidenceStore
+from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
+from remediator.adapters.ledger.lookout import LedgerLookoutStore
+from remediator.adapters.ledger.matching import LedgerMatchStore
+from remediator.adapters.ledger.pool import LedgerPools
+from remediator.adapters.ledger.seals import LedgerRecords, LedgerSeals
+from remediator.adapters.notify import LogNotifier, WebhookNotifier
+from remediator.adapters.observer import Telemetry
+from remediator.core.reconcile import Terms
+from remediator.flow.asking import Lookout
+from remediator.flow.parts import Bounds, Stores
+from remediator.flow.patrol import Patrol
+from remediator.flow.seal import Sealer
+from remediator.flow.supervisor import Background
+from remediator.intake.asked import read_alerts, read_labels, read_status
+from remediator.model.errors import ConfigError
+from remediator.ports.clock import Clock
+from remediator.ports.inbox import Inbox
+from remediator.ports.ledger import LedgerWriter
+from remediator.ports.notifier import Notifier
+from remediator.settings import Settings
+from remediator.web.door import DoorLimits
+from remediator.web.serving import WebOptions
+from remediator.web.tls import TlsFiles
+
+Trusts: TypeAlias = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
+"""For Alertmanager, and for Prometheus; None: whom the machine trusts."""
+
+
+def web_options(settings: Settings) -> WebOptions:
+    """Return what the operator chose for the door."""
+    host, port = settings.listen
+    certificate, key = settings.tls_cert, settings.tls_key
+    return WebOptions(
+        host=host,
+        port=port,
+        tls=TlsFiles(certificate, key, settings.tls_client_ca) if certificate and key else None,
+        token_file=settings.webhook_token_file,
+        basic_file=settings.webhook_basic_auth_file,
+        door=DoorLimits(max_connections=settings.max_connections),
+        drain_s=settings.drain / 2,
+    )
+
+
+def bounds(settings: Settings) -> Bounds:
+    """Return how much the stages do at once."""
+    return Bounds(
+        match_batch=settings.match_batch,
+        admit_batch=settings.admit_batch,
+        execute_concurrency=settings.execute_concurrency,
+        action_lease_s=settings.action_lease,
+    )
+
+
+def stores(pools: LedgerPools, moves: Moves, ledger: LedgerWriter) -> Stores:
+    """Return our own PostgreSQL as the stages see it."""
+    return Stores(
+        matching=LedgerMatchStore(pools.leases),
+        admission=LedgerAdmissionStore(pools.stages, pools.leases),
+        actions=LedgerActionStore(pools.stages, moves, pools.leases),
+        evidence=LedgerEvidenceStore(pools.stages),
+        incidents=LedgerIncidentStore(pools.stages, pools.leases),
+        outbox=LedgerOutbox(pools.stages, pools.leases),
+        ledger=ledger,
+    )
+
+
+def notifier(settings: Settings, http: aiohttp.ClientSession) -> Notifier:
+    """Return what tells people; without an address, the log does."""
+    if settings.notify_url:
+        return WebhookNotifier(http, settings.notify_url, token_file=settings.notify_token_file)
+    return LogNotifier("set --notify-url (REMEDIATOR_NOTIFY_URL) to have people told")
+
+
+def trusts(settings: Settings) -> Trusts:
+    """Return whom the monitoring's certificates must be signed by. Raises ConfigError with every fault."""
+    found: list[ssl.SSLContext | None] = []
+    problems: list[str] = []
+    for authority in (settings.alertmanager_ca, settings.prometheus_ca):
+        try:
+            found.append(trust(authority))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return found[0], found[1]
+
+
+def lookout(
+    settings: Settings, pools: LedgerPools, inbox: Inbox, http: aiohttp.ClientSession, trusted: Trusts
+) -> Lookout | None:
+    """Return what asks Alertmanager and Prometheus; None: there is nobody to ask."""
+    if not settings.alertmanager_url and settings.prometheus_url is None:
+        return None
+    return Lookout(
+        store=LedgerLookoutStore(pools.stages, pools.leases, keep_gaps=settings.prometheus_url is not None),
+        inbox=inbox,
+        alertmanagers=_alertmanagers(settings, http, trusted[0]),
+        history=_history(settings, http, trusted[1]),
+        terms=Terms(
+            receivers=frozenset(settings.alertmanager_receivers),
+            grace_s=settings.reconcile_grace,
+            settle_s=settings.alertmanager_settle,
+            apart_s=settings.reconcile_interval / 2,
+        ),
+        interval_s=settings.reconcile_interval,
+    )
+
+
+def _alertmanagers(
+    settings: Settings, http: aiohttp.ClientSession, tls: ssl.SSLContext | None
+) -> HttpAlertmanagers | None:
+    if not settings.alertmanager_url:
+        return None
+    peers: dict[str, tuple[str, ...]] = {}
+    for named in settings.alertmanager_url:
+        source, _, url = named.partition("=")
+        peers[source] = (*peers.get(source, ()), url)
+    access = Access(
+        token_file=settings.alertmanager_token_file, basic_auth_file=settings.alertmanager_basic_auth_file, tls=tls
+    )
+    return HttpAlertmanagers(peers=peers, fetch=Fetch(http, access), read_alerts=read_alerts, read_status=read_status)
+
+
+def _history(settings: Settings, http: aiohttp.ClientSession, tls: ssl.SSLContext | None) -> PrometheusHistory | None:
+    if settings.prometheus_url is None:
+        return None
+    access = Access(
+        token_file=settings.prometheus_token_file, basic_auth_file=settings.prometheus_basic_auth_file, tls=tls
+    )
+    return PrometheusHistory(url=settings.prometheus_url, fetch=Fetch(http, access), read_labels=read_labels)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerWatch:
+    """What seals the ledger, and what looks after that which was sealed."""
+
+    sealer: Sealer
+    patrol: Patrol
+
+    @property
+    def tasks(self) -> tuple[Background, ...]:
+        """Return what has to run as long as the daemon does."""
+        return Background(name="seals", run=self.sealer.run), Background(name="patrol", run=self.patrol.run)
+
+
+def ledger_watch(settings: Settings, pools: LedgerPools, clock: Clock, observer: Telemetry, owner: str) -> LedgerWatch:
+    """Return the ledger's watch; ``owner`` is the name under which this replica seals."""
+    anchors = CheckpointFile(settings.checkpoints)
+    store, records = LedgerSeals(pools.stages), LedgerRecords(pools.read)
+    return LedgerWatch(
+        sealer=Sealer(
+            store=store, anchors=anchors, clock=clock, observer=observer, owner=owner, gauge=observer.sealing
+        ),
+        patrol=Patrol(reader=records, clock=clock, observer=observer, gauge=observer.patrol),
+    )
