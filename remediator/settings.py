@@ -61,6 +61,7 @@ class Settings:
     open_per_cluster: int
     min_healthy_percent: int
     max_replicas: int
+    require_fences: bool
     storm: RateLimit
     storm_quiet: float
     blast_namespace_percent: int

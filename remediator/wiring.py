@@ -46,6 +46,7 @@ from remediator.fittings import (
 )
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.clock_watch import ClockWatch
+from remediator.flow.fences import FencedWriter, FenceWatch
 from remediator.flow.interrupt import interruptible
 from remediator.flow.parts import Cluster, Parts
 from remediator.flow.pipeline import pipeline
@@ -100,6 +101,7 @@ class Daemon:
     rule_history: RuleHistory
     watch: LedgerWatch
     clocks: ClockWatch
+    fences: FenceWatch
 
     def __init__(self, draft: Draft, observer: Telemetry, clock: Clock | None = None) -> None:
         """Begin with what needs no I/O. ``clock``: this host's, unless another is given."""
@@ -141,10 +143,19 @@ class Daemon:
             tell=lambda outcome, detail: self._tell("cluster", outcome, detail=detail),
             namespaces=self.rulebook.namespaces,
         )
+        self.fences = FenceWatch(
+            cluster=cluster,
+            rulebook=self.rulebook,
+            ledger=self.appender,
+            clock=self.clock,
+            observer=self.observer,
+            owner=self._name(),
+            required=settings.require_fences,
+        )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         parts = Parts(
             stores=stores(self.pools, moves, self.appender),
-            cluster=Cluster(reader=cluster, evidence=cluster, writer=cluster),
+            cluster=Cluster(reader=cluster, evidence=cluster, writer=FencedWriter(cluster, self.fences)),
             notifier=notifier(settings, http),
             rulebook=self.rulebook,
             policy=settings.policy(),
@@ -169,6 +180,7 @@ class Daemon:
             Background(name="rules", run=lambda: self.rulebook.watch(asyncio.Event())),
             Background(name="measure", run=self._measure),
             Background(name="clocks", run=self.clocks.run),
+            Background(name="fences", run=self.fences.run),
             Background(name="housekeeping", run=housekeeping.run),
         ]
         self.supervisor = Supervisor(
@@ -347,6 +359,7 @@ class Daemon:
             Check("database", self._database_answers),
             Check("inbox", self._inbox_moves),
             Check("clocks", self.clocks.status),
+            Check("fences", self.fences.check),
         ]
 
     async def _tasks_alive(self) -> HealthStatus:

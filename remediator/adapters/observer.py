@@ -53,7 +53,7 @@ _WARNING = frozenset(
         "unmeasured", "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
-_ERROR = frozenset({"bug", "dead", "failed", "fault", "tampered"})
+_ERROR = frozenset({"blocked", "bug", "dead", "failed", "fault", "tampered"})
 
 
 class Telemetry:
@@ -82,6 +82,7 @@ class Telemetry:
             "notify": self._count_message,
             "execute": self._count_execution,
             "rules": self._note_rules,
+            "fences": self._note_fences,
         }
         self._gauge.build.labels(version=__version__, python=platform.python_version()).set(1)
 
@@ -182,6 +183,10 @@ class Telemetry:
         if isinstance(count, int):
             self._gauge.rules.set(count)
 
+    def _note_fences(self, _event: StageEvent, outcome: str) -> None:
+        if outcome != "unrecorded":
+            self._gauge.fences.set(int(outcome == "enforced"))
+
     def _count_message(self, event: StageEvent, outcome: str) -> None:
         self._count.notifications.labels(outcome=outcome).inc(event.count)
 
@@ -247,6 +252,9 @@ class _Gauges:
         self.rules = gauge("remediator_rules", "Rules in force.")
         self.rules_stale = gauge(
             "remediator_rules_stale", "1 while the files on disk have faults and older rules are in force."
+        )
+        self.fences = gauge(
+            "remediator_fences_enforced", "1 while the cluster is known to refuse writes of an overtaken replica."
         )
         self.loop_lag = gauge(
             "remediator_event_loop_lag_seconds", "How late the event loop was at most in the last minute."

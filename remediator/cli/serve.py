@@ -18,7 +18,7 @@ from remediator.options import OPTIONS
 from remediator.settings import draft_settings
 from remediator.values import yes
 
-TRUTHS = frozenset({"insecure_no_auth"})
+TRUTHS = frozenset({"insecure_no_auth", "require_fences"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

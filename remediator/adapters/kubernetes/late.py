@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 from remediator.adapters.kubernetes.census import Census
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.evidence import KubernetesEvidence
+from remediator.adapters.kubernetes.fence_probe import FenceProbe
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.writer import KubernetesWriter
 from remediator.model.errors import ClusterError, ConfigError
 from remediator.ports.cluster import WriteRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from remediator.adapters.kubernetes.access import ClusterAccess
     from remediator.adapters.kubernetes.client import ClientLimits
     from remediator.model.facts import Facts
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from remediator.model.target import Target
     from remediator.ports.clock import Clock
     from remediator.ports.cluster import EvidenceBundle, LiveObject, Resolution, WriteMark, WriteResult
+    from remediator.ports.fences import FenceReport
 
 RETRY_S = 5.0
 LONGEST_RETRY_S = 60.0
@@ -48,7 +52,7 @@ class Connected:
 
 @dataclass(slots=True, kw_only=True)
 class LateCluster:
-    """Implements ClusterReader, EvidenceReader and ClusterWriter. ``access`` None: no cluster was configured."""
+    """Implements ClusterReader, EvidenceReader, ClusterWriter and FenceCheck. ``access`` None: no cluster is there."""
 
     access: ClusterAccess | None
     limits: ClientLimits | None
@@ -134,6 +138,11 @@ class LateCluster:
         if self._connected is None:
             return None
         return await self._connected.reader.proof(target, action_id)
+
+    async def probe_fences(self, specs: Sequence[TargetSpec]) -> FenceReport:
+        """See ports.fences.FenceCheck."""
+        ports = await self._ports()
+        return await FenceProbe(ports.client, ports.reader, ports.writer).run(specs)
 
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""
