@@ -101,6 +101,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "max_replicas", whole(1, 10_000), str(_DEFAULTS.max_replicas), "no scale goes above this, whatever a rule says"
     ),
+    Option("require_fences", yes, "false", "write nothing unless the cluster refuses stale fences (remediator policy)"),
     Option("storm", rate, "10/2m", "incidents that begin within a time: so many are a storm, and nothing is changed"),
     Option("storm_quiet", seconds(1, 86400), f"{_DEFAULTS.storm_quiet_s}s", "calm time after which a storm is over"),
     Option(

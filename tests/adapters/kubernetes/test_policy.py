@@ -182,7 +182,7 @@ async def test_fences_only_rise(guarded: Guarded) -> None:
 
 async def test_of_many_writers_only_those_in_rising_order_win(guarded: Guarded) -> None:
     """Whatever order they come in, the fences that were stored rise."""
-    stored = []
+    stored: list[int] = []
     for fence in (3, 1, 7, 2, 7, 6, 12, 11, 13):
         result = await guarded.write(restart(), fence, f"{fence:040x}" if fence != 7 else f"{len(stored):040x}")
         if isinstance(result, Applied):
