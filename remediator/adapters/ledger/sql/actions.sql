@@ -5,7 +5,8 @@
 WITH abandoned AS (
     SELECT number, state
     FROM remediator.actions
-    WHERE state IN ('claimed', 'dispatched', 'in_doubt') AND lease_until < clock_timestamp()
+    -- The clock at the statement's beginning: one that moves on could not be looked up in an index.
+    WHERE state IN ('claimed', 'dispatched', 'in_doubt') AND lease_until < statement_timestamp()
     ORDER BY lease_until
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -120,7 +121,7 @@ UPDATE remediator.actions AS action
 SET check_at = clock_timestamp() + make_interval(secs => $2)
 FROM (
     SELECT number FROM remediator.actions
-    WHERE state = 'verifying' AND check_at <= clock_timestamp()
+    WHERE state = 'verifying' AND check_at <= statement_timestamp()
     ORDER BY check_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED

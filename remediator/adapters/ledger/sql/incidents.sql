@@ -4,7 +4,8 @@ UPDATE remediator.incidents AS incident
 SET check_at = clock_timestamp() + make_interval(secs => $2)
 FROM (
     SELECT id FROM remediator.incidents
-    WHERE state <> 'resolved' AND check_at <= clock_timestamp()
+    -- The clock at the statement's beginning: one that moves on could not be looked up in an index.
+    WHERE state <> 'resolved' AND check_at <= statement_timestamp()
     ORDER BY check_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -24,20 +25,21 @@ RETURNING incident.id, incident.target_key, incident.target::text AS target, inc
            FROM remediator.incident_alerts AS tie
            JOIN remediator.alerts AS alert USING (source, fingerprint)
            WHERE tie.incident = incident.id AND alert.status = 'firing') AS firing,
-          EXISTS (
-              SELECT FROM remediator.actions
+          -- Counted, for EXISTS may be planned as a list of all incidents with an open action, made anew each time.
+          (
+              SELECT count(*) FROM remediator.actions
               WHERE actions.incident = incident.id
                 AND actions.state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
-          ) OR EXISTS (
-              SELECT FROM remediator.candidates
+          ) > 0 OR (
+              SELECT count(*) FROM remediator.candidates
               WHERE candidates.incident = incident.id AND candidates.state <> 'decided'
-          ) OR EXISTS (
+          ) > 0 OR (
               -- An alert of it that has just begun anew is not tied to it before it is decided about.
-              SELECT
+              SELECT count(*)
               FROM remediator.incident_alerts AS tie
               JOIN remediator.candidates AS candidate USING (source, fingerprint)
               WHERE tie.incident = incident.id AND candidate.state <> 'decided'
-          ) AS moving;
+          ) > 0 AS moving;
 
 -- name: look_again_at_incidents
 -- Sets the next look at incidents. (A look that is due by now was hastened while the last one was under way.)
@@ -87,8 +89,8 @@ UPDATE remediator.outbox AS message
 SET not_before = clock_timestamp() + make_interval(secs => $2), attempts = message.attempts + 1
 FROM (
     SELECT id FROM remediator.outbox
-    WHERE state = 'waiting' AND not_before <= clock_timestamp()
-    ORDER BY id
+    WHERE state = 'waiting' AND not_before <= statement_timestamp()
+    ORDER BY not_before
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ) AS found
