@@ -48,9 +48,9 @@ _DEBUG = frozenset(
 _WARNING = frozenset(
     {
         "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
-        "interrupted", "late", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused", "rejected",
-        "retried", "skewed", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unknown",
-        "unmeasured", "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
+        "interrupted", "late", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused",
+        "rejected", "retried", "skewed", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized",
+        "unknown", "unmeasured", "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
 _ERROR = frozenset({"blocked", "bug", "dead", "failed", "fault", "tampered"})

@@ -37,6 +37,8 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     title = f"## {name}\n\n{parser.description or ''}\n"
     if name == "serve":
         return f"{title}{_SERVE}"
+    if inner := _commands(parser):
+        return "\n".join([title, *(_section(f"{name} {word}", command) for word, command in inner.items())])
     rows = [
         f"| {_words(action)} | {(action.help or '').replace('|', chr(92) + '|')} |\n" for action in _arguments(parser)
     ]

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     FAILED = 1
     FAULTY = 2
     NOT_FOUND = 3
+    TAMPERED = 4
     INTERRUPTED = 130
 
 
@@ -24,6 +25,7 @@ MEANINGS: Mapping[Exit, str] = MappingProxyType(
         "not start, or had to end, for such a reason; start it anew.",
         Exit.FAULTY: "The command line, the configuration or the rules are wrong; every fault was printed.",
         Exit.NOT_FOUND: "What was asked for is not in the ledger, or does not wait for an answer.",
+        Exit.TAMPERED: "`ledger verify`: the ledger is not as it was written; every fault was printed.",
         Exit.INTERRUPTED: "Ended by Ctrl-C.",
     }
 )

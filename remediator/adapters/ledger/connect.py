@@ -153,6 +153,22 @@ def without_password(dsn: str) -> str:
     return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
+async def own_login(dsn: str) -> str:
+    """Return the connection string by which to work on a server that is ours alone, after the migrations.
+
+    There the application role may log in itself: whoever did so cannot become the owner again, whatever he is made to
+    say. (On an operator's server that is the operator's to arrange.)
+    """
+    connection = await connect(dsn, name="login", command_seconds=CONNECT_SECONDS)
+    try:
+        with translated():
+            await connection.execute(QUERIES["let_role_log_in"])
+    finally:
+        await connection.close(timeout=CONNECT_SECONDS)
+    parts = urlsplit(dsn)
+    return parts._replace(netloc=f"{APPLICATION_ROLE}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 async def reachable(dsn: str) -> bool:
     """Tell whether a server answers at ``dsn`` (a command looks for the daemon's own, which may be gone)."""
     try:

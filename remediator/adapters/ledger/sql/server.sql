@@ -16,3 +16,7 @@ SELECT CASE WHEN to_regnamespace('remediator') IS NULL THEN false
             ELSE has_schema_privilege(oid, 'remediator', 'USAGE') END
 FROM pg_catalog.pg_roles
 WHERE rolname = 'remediator_app';
+
+-- name: let_role_log_in
+-- On the embedded server alone, which nobody else can reach.
+ALTER ROLE remediator_app LOGIN;
