@@ -168,7 +168,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("match_batch", whole(1, 10_000), "500", "signals matched in one transaction"),
     Option("admit_batch", whole(1, 1000), "64", "candidates decided in one transaction"),
-    Option("execute_concurrency", whole(1, 1000), "16", "actions carried out at once by this replica"),
+    Option("execute_concurrency", whole(1, 1000), "32", "actions carried out at once by this replica"),
     Option("action_lease", seconds(20, 3600), "90s", "time after which another replica takes over an action"),
     Option("drain", seconds(1, 600), "25s", "time for the work in hand when the daemon is stopped"),
     Option(

@@ -28,7 +28,7 @@ class Bounds:
     gather_s: float = 0.05
     assess_concurrency: int = 32
     admit_batch: int = 64
-    execute_concurrency: int = 16
+    execute_concurrency: int = 32
     verify_batch: int = 64
     close_batch: int = 64
     notify_batch: int = 16
