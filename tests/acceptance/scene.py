@@ -160,7 +160,7 @@ class Scene:
 class Stall:
     """Stands before the API and holds the writes to one namespace: before they are stored, or their answers after it.
 
-    As long as ``seconds`` says; a client that goes away ends the wait.
+    As long as ``seconds`` says; a client that goes away ends the wait. Dry runs pass.
     """
 
     namespace: str
@@ -170,7 +170,7 @@ class Stall:
 
     async def __call__(self, call: Call, proceed: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         """Pass everything else on."""
-        if call.method != "PATCH" or f"/namespaces/{self.namespace}/" not in call.path:
+        if call.method != "PATCH" or call.dry_run or f"/namespaces/{self.namespace}/" not in call.path:
             return await proceed()
         response = await proceed() if self.stored else None
         self.held.set()

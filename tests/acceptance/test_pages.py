@@ -38,7 +38,7 @@ async def test_the_pages_of_a_healthy_daemon(scene: Scene) -> None:
     """Alive and ready, each check by its name, and the database's round trip in figures."""
     daemon = scene.daemon()
     await daemon.start()
-    for path, checks in (("/livez", {"tasks"}), ("/readyz", {"tasks", "database", "inbox"})):
+    for path, checks in (("/livez", {"tasks"}), ("/readyz", {"tasks", "database", "inbox", "clocks", "fences"})):
         status, text = await daemon.get(scene.http, path)
         answer = json.loads(text)
         assert (status, answer["ok"], set(answer["checks"])) == (200, True, checks)
