@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,15 +16,18 @@ from remediator.adapters.checkpoints import CheckpointFile
 from remediator.adapters.ledger.actions import LedgerActionStore, Moves
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
+from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
 from remediator.adapters.ledger.lookout import LedgerLookoutStore
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPools
+from remediator.adapters.ledger.record import LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords, LedgerSeals
 from remediator.adapters.notify import LogNotifier, WebhookNotifier
 from remediator.adapters.observer import Telemetry
 from remediator.core.reconcile import Terms
 from remediator.flow.asking import Lookout
+from remediator.flow.clock_watch import ClockWatch
 from remediator.flow.parts import Bounds, Stores
 from remediator.flow.patrol import Patrol
 from remediator.flow.seal import Sealer
@@ -34,6 +38,8 @@ from remediator.ports.clock import Clock
 from remediator.ports.inbox import Inbox
 from remediator.ports.ledger import LedgerWriter
 from remediator.ports.notifier import Notifier
+from remediator.ports.observer import StageEvent
+from remediator.ports.rules import Rulebook
 from remediator.settings import Settings
 from remediator.web.door import DoorLimits
 from remediator.web.serving import WebOptions
@@ -79,6 +85,30 @@ def stores(pools: LedgerPools, moves: Moves, ledger: LedgerWriter) -> Stores:
         outbox=LedgerOutbox(pools.stages, pools.leases),
         ledger=ledger,
     )
+
+
+def clock_watch(
+    pools: LedgerPools, rulebook: Rulebook, ledger: LedgerWriter, clock: Clock, observer: Telemetry
+) -> ClockWatch:
+    """Return what measures how far this host's clock is from the database's."""
+    return ClockWatch(
+        database_time=LedgerView(pools.read).database_time,
+        show=observer.clock_skew,
+        host=os.uname().nodename,
+        rulebook=rulebook,
+        ledger=ledger,
+        clock=clock,
+        observer=observer,
+    )
+
+
+def housekeeping(settings: Settings, pools: LedgerPools, clock: Clock, observer: Telemetry) -> Housekeeping:
+    """Return what forgets; a sweep that fails is told."""
+
+    def failed(why: str) -> None:
+        observer.tell(StageEvent(stage="housekeeping", outcome="trouble", fields={"error": why}))
+
+    return Housekeeping(pool=pools.stages, clock=clock, failed=failed, keep_evidence_s=settings.keep_evidence)
 
 
 def notifier(settings: Settings, http: aiohttp.ClientSession) -> Notifier:

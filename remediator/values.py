@@ -14,19 +14,19 @@ from urllib.parse import urlsplit
 
 from remediator.model.rule import RateLimit
 
-_SPAN = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
+_SPAN = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
 _RATE = re.compile(r"^(\d+)/(.+)$")
 
 Read = Callable[[str], Any]
 
 
 def span(text: str) -> float:
-    """Return the seconds of ``90s``, ``10m`` or ``1h30m``."""
+    """Return the seconds of ``90s``, ``10m``, ``1h30m`` or ``90d``."""
     found = _SPAN.fullmatch(text)
     if not found or not text:
-        raise ValueError("is no span of time; write 90s, 10m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds
+        raise ValueError("is no span of time; write 90s, 10m, 1h30m or 90d")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
 def rate(text: str) -> RateLimit:
@@ -57,7 +57,7 @@ def seconds(least: float, most: float) -> Read:
     def read(text: str) -> float:
         value = span(text)
         if not least <= value <= most:
-            raise ValueError(f"must be between {least:g}s and {most:g}s")
+            raise ValueError(f"must be between {_written_span(least)} and {_written_span(most)}")
         return value
 
     return read
@@ -92,7 +92,7 @@ def written(value: object) -> str:
 
 
 def _written_span(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("m", 60)):
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % length == 0:
             return f"{seconds / length:.0f}{unit}"
     return f"{seconds:.10g}s"

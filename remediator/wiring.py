@@ -23,7 +23,6 @@ from remediator.adapters.lateness import Lateness
 from remediator.adapters.ledger.actions import moves_together
 from remediator.adapters.ledger.connect import own_login, without_password
 from remediator.adapters.ledger.embedded import running
-from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
 from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import LedgerPools, open_pools
@@ -37,6 +36,8 @@ from remediator.fittings import (
     LedgerWatch,
     Trusts,
     bounds,
+    clock_watch,
+    housekeeping,
     ledger_watch,
     lookout,
     notifier,
@@ -127,15 +128,7 @@ class Daemon:
         self.inbox = LedgerInbox(self.pools.intake, deliveries, limit=settings.inbox_limit)
         self.appender = LedgerAppender(self.pools.stages)
         self.rule_history = RuleHistory(self.appender, self.clock, self.observer)
-        self.clocks = ClockWatch(
-            database_time=LedgerView(self.pools.read).database_time,
-            show=self.observer.clock_skew,
-            host=os.uname().nodename,
-            rulebook=self.rulebook,
-            ledger=self.appender,
-            clock=self.clock,
-            observer=self.observer,
-        )
+        self.clocks = clock_watch(self.pools, self.rulebook, self.appender, self.clock, self.observer)
         cluster = LateCluster(
             access=self.access,
             limits=ClientLimits(concurrency=settings.cluster_concurrency),
@@ -166,12 +159,6 @@ class Daemon:
             pause_file=FilePause(settings.pause_file),
             lookout=lookout(settings, self.pools, Receive(self.inbox, self.bells), http, self.trusts),
         )
-        housekeeping = Housekeeping(
-            pool=self.pools.stages,
-            clock=self.clock,
-            failed=lambda why: self._tell("housekeeping", "trouble", error=why),
-            keep_evidence_s=settings.keep_evidence,
-        )
         background += [
             Background(name="deliveries", run=deliveries.run),
             Background(name="moves", run=moves.run),
@@ -181,7 +168,7 @@ class Daemon:
             Background(name="measure", run=self._measure),
             Background(name="clocks", run=self.clocks.run),
             Background(name="fences", run=self.fences.run),
-            Background(name="housekeeping", run=housekeeping.run),
+            Background(name="housekeeping", run=housekeeping(settings, self.pools, self.clock, self.observer).run),
         ]
         self.supervisor = Supervisor(
             pipeline=partial(pipeline, parts, self.bells),

@@ -13,7 +13,7 @@ from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe
 from remediator.cli.reading import add_database_arguments, at_desk, numbered
 from remediator.desk import Desk
-from remediator.model.entry import Entry
+from remediator.model.entry import Entry, EntryKind
 from remediator.model.incident import Incident
 from remediator.ports.ledger import LedgerQuery
 
@@ -60,6 +60,7 @@ async def _explain(args: argparse.Namespace, desk: Desk) -> int:
     for line in report(incident, actions, entries, paint):
         print(line)
     _print_evidence(evidence, contents, paint)
+    _print_forgotten(entries, len(evidence), paint)
     return Exit.OK
 
 
@@ -120,6 +121,12 @@ def _numbers(entry: Entry, paint: Paint) -> list[str]:
         at = lines.moment(datetime.fromisoformat(entry.data["retry_at"]))
         out.append(paint(f"{INDENT}asked again at {at}", "dim"))
     return out
+
+
+def _print_forgotten(entries: tuple[Entry, ...], there: int, paint: Paint) -> None:
+    gone = sum(entry.kind is EntryKind.EVIDENCE for entry in entries) - there
+    if gone > 0:
+        print(paint(f"  {gone} bundles of evidence are forgotten: their time after the incident is over", "dim"))
 
 
 def _print_evidence(evidence: tuple[dict[str, Any], ...], contents: list[dict[str, Any] | None], paint: Paint) -> None:

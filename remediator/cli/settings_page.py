@@ -16,8 +16,8 @@ setting is a fault, so that a misspelt one is not ignored in silence; the variab
 named `remediator` are let be. All faults are told at once, each with the flag, variable or key it stands in, and then
 nothing is started.
 
-Times are written `90s`, `10m`, `1h30m`; limits `6/10m` (six in any ten minutes); lists with commas (in the file also as
-arrays). `REMEDIATOR_PG_BIN` names the folder with the programs of the PostgreSQL that is to be embedded.
+Times are written `90s`, `10m`, `1h30m`, `90d`; limits `6/10m` (six in any ten minutes); lists with commas (in the file
+also as arrays). `REMEDIATOR_PG_BIN` names the folder with the programs of the PostgreSQL that is to be embedded.
 
 | flag | variable | default | what it is |
 |---|---|---|---|
