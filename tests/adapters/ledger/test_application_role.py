@@ -14,7 +14,7 @@ KEPT = {"ledger": "summary", "evidence": "sha256", "approvals": "actor"}
 # These are the schema's owner's, who alone changes the schema; the role has no right on what they touch.
 OWNERS = {
     "migrations_exist", "applied_migrations", "lock_migrations", "schema_exists", "create_schema", "create_migrations",
-    "record_migration",
+    "record_migration", "let_role_log_in",
 }  # fmt: skip
 
 

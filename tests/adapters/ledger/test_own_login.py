@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from remediator.adapters.ledger.connect import own_login
 from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import open_pools, transaction
 from remediator.adapters.ledger.queries import QUERIES
@@ -159,3 +160,17 @@ async def test_even_the_owner_does_not_change_it_by_a_slip(owner: Owner, table: 
 async def record(owner: Owner) -> list[object]:
     """Return all that is recorded."""
     return [await owner.fetch(f"SELECT * FROM remediator.{table}") for table in ("ledger", "seals", "approvals")]  # noqa: S608 - names of ours
+
+
+async def test_on_a_server_of_our_own_the_daemon_logs_in_as_the_role_itself(database: str) -> None:
+    """So that no session of it can become the owner again; it works as ever, and may be made ready twice."""
+    assert (
+        await own_login(database) == await own_login(database) == database.replace("//remediator@", "//remediator_app@")
+    )
+    async with open_pools(await own_login(database)) as pools:
+        await LedgerAppender(pools.stages).append(ENTRY)
+        async with pools.stages.connections.acquire() as connection:
+            await connection.execute("RESET ROLE")
+            assert await connection.fetchval("SELECT session_user") == "remediator_app"
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("SET ROLE remediator")
