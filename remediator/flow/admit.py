@@ -8,6 +8,7 @@ from remediator.actions.catalogue import draft
 from remediator.core import record
 from remediator.core.admit import Law, admit, needed_scopes, outlook
 from remediator.flow.assess import Assess
+from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
 from remediator.model.decision import Ask, Hold
@@ -40,6 +41,7 @@ class Admit:
     """The stage. It is handed what ``assess`` has read."""
 
     parts: Parts
+    bells: Bells
     assess: Assess
     last: AdmissionReport = field(default_factory=AdmissionReport)
 
@@ -49,6 +51,7 @@ class Admit:
         items = [ready.popleft() for _ in range(min(len(ready), self.parts.bounds.admit_batch))]
         if not items:
             return 0
+        self.assess.ring_for_more()
         trouble = await self._decide(items, Bench(self._law()))
         if trouble is not None:
             raise trouble
@@ -87,6 +90,10 @@ class Admit:
         return None
 
     def _tell(self, report: AdmissionReport, seconds: float) -> None:
+        if report.acts or report.observed:
+            self.bells.ring(Stage.EXECUTE)
+        if report.asked or report.escalated:
+            self.bells.ring(Stage.NOTIFY)
         tell = self.parts.observer.tell
         counts = {"act": report.acts, "observe": report.observed, "ask": report.asked, "hold": report.held}
         for outcome, count in counts.items():

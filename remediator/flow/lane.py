@@ -18,12 +18,15 @@ GATHER_MOST_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """Runs ``step`` again and again until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
+    """Runs ``step`` until ``stopping``. ``beat`` is the monotonic time of its last sign of life.
+
+    After a step that did ``full`` things or more, the next follows at once: more may wait. Else the lane has seen all
+    that there was, and waits for its bell or its poll; whoever makes work for a stage rings its bell.
 
     Under load a lane with a ``gather_s`` lets work gather: a step that did ``GATHER_FROM`` things or more is followed
     by a rest of so many seconds, and by more while alerts pour in, for what has arrived must be durable first; but
-    never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch (``full``) more waits
-    already, and there is no rest. A single alert never waits for any of that.
+    never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch there is no rest, and
+    a single alert never waits for any of that.
 
     A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on. Anything else
     is a bug and goes up to the supervisor, and so does a PortError that says of itself that it is one (reason ``bug``).
@@ -31,13 +34,12 @@ class Lane:
 
     stage: Stage
     step: Callable[[], Awaitable[int]]
-    next: tuple[Stage, ...]
     bells: Bells
     clock: Clock
     observer: Observer
     poll_s: float
+    full: int
     gather_s: float = 0.0
-    full: int = 0
     stopping: bool = False
     beat: float = 0.0
     troubles: int = field(default=0)
@@ -47,12 +49,12 @@ class Lane:
         while not self.stopping:
             self.beat = self.clock.monotonic()
             done = await self._once()
-            if done:
-                self.bells.ring(*self.next)
-                if self.gather_s and GATHER_FROM <= done < self.full:
-                    await self._gather()
+            if done >= self.full:
                 continue
-            await self.bells.wait(self.stage, self._pause())
+            if self.gather_s and done >= GATHER_FROM:
+                await self._gather()
+            else:
+                await self.bells.wait(self.stage, self._pause())
 
     def stop(self) -> None:
         """End the loop after the step under way."""

@@ -4,51 +4,74 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from remediator.core.record import transition_entry
 from remediator.core.signals import Change, Transition, fold
+from remediator.flow.assess import Ahead, Assess
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.rematch import Rematch
 from remediator.model.entry import NewEntry
 from remediator.model.rule import Rule
 from remediator.model.signal import AlertState, StoredSignal
-from remediator.ports.matching import AlertKey, Matched, NewCandidate
+from remediator.ports.matching import AlertKey, Matched, MatchReport, NewCandidate
 from remediator.ports.observer import StageEvent
 from remediator.ports.rules import Rulebook
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The stage. ``again`` looks after alerts that fire already when the rules change."""
+    """The stage. ``again`` looks after alerts that fire already when the rules change.
+
+    Where ``assess`` has room, it begins to read for new candidates while they are being stored. They belong to this
+    replica from the start, as if it had taken them, by the same lease.
+    """
 
     parts: Parts
     bells: Bells
     again: Rematch
+    assess: Assess
 
     async def step(self) -> int:
         """Match one batch; return how many signals there were."""
         await self.again.step()
-        rulebook = self.parts.rulebook
         batch: list[Matched] = []
+        ahead: list[Ahead] = []
 
         def judge(signals: tuple[StoredSignal, ...], states: dict[AlertKey, AlertState]) -> Matched:
-            batch.append(matched(fold(signals, states), rulebook))
-            return batch[-1]
+            made = matched(fold(signals, states), self.parts.rulebook)
+            reads = self.assess.read_ahead(made.candidates)
+            if reads is not None:
+                ahead.append(reads)
+                made = structs.replace(made, lease_s=self.parts.bounds.candidate_lease_s)
+            batch.append(made)
+            return made
 
-        count = await self.parts.stores.matching.match(self.parts.bounds.match_batch, judge)
-        if count and batch:
-            made = batch[-1]
-            tell = self.parts.observer.tell
-            tell(StageEvent(stage="match", outcome="signals", count=count))
-            if made.candidates:
+        report = MatchReport()
+        try:
+            report = await self.parts.stores.matching.match(self.parts.bounds.match_batch, judge)
+        finally:
+            for reads in ahead:
+                reads.settle(report.leased)
+        if report.busy:
+            self.bells.ring(Stage.MATCH)
+        if report.count and batch:
+            self._tell(batch[-1], report.count)
+        return report.count
+
+    def _tell(self, made: Matched, count: int) -> None:
+        tell = self.parts.observer.tell
+        tell(StageEvent(stage="match", outcome="signals", count=count))
+        if made.candidates:
+            tell(StageEvent(stage="match", outcome="candidates", count=len(made.candidates)))
+            if not made.lease_s:
                 self.bells.ring(Stage.ASSESS)
-                tell(StageEvent(stage="match", outcome="candidates", count=len(made.candidates)))
-            if made.resolved:
-                self.bells.ring(Stage.VERIFY, Stage.CLOSE)
-            unmatched = sum(1 for entry in made.entries if entry.reasons)
-            if unmatched:
-                tell(StageEvent(stage="match", outcome="unmatched", count=unmatched))
-        return count
+        if made.resolved:
+            self.bells.ring(Stage.VERIFY, Stage.CLOSE)
+        unmatched = sum(1 for entry in made.entries if entry.reasons)
+        if unmatched:
+            tell(StageEvent(stage="match", outcome="unmatched", count=unmatched))
 
 
 def matched(steps: tuple[Transition, ...], rulebook: Rulebook) -> Matched:

@@ -47,27 +47,27 @@ class Pipeline:
 async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
     """Set up every stage. On exit, reads and writes under way are waited for."""
     async with Assess(parts, bells) as assess, Execute(parts, bells) as execute:
+        bounds = parts.bounds
         steps = (
-            (Stage.MATCH, Match(parts, bells, Rematch(parts, bells)).step, ()),
-            (Stage.ASSESS, assess.step, (Stage.ADMIT,)),
-            (Stage.ADMIT, Admit(parts, assess).step, (Stage.EXECUTE, Stage.NOTIFY, Stage.ASSESS)),
-            (Stage.EXECUTE, execute.step, ()),
-            (Stage.VERIFY, Verify(parts, bells, execute.crowded).step, ()),
-            (Stage.CLOSE, Close(parts, bells).step, ()),
-            (Stage.NOTIFY, NotifyPeople(parts).step, ()),
+            (Stage.MATCH, Match(parts, bells, Rematch(parts, bells), assess).step, bounds.match_batch),
+            (Stage.ASSESS, assess.step, bounds.assess_concurrency),
+            (Stage.ADMIT, Admit(parts, bells, assess).step, bounds.admit_batch),
+            (Stage.EXECUTE, execute.step, bounds.execute_concurrency),
+            (Stage.VERIFY, Verify(parts, bells, execute.crowded).step, bounds.verify_batch),
+            (Stage.CLOSE, Close(parts, bells).step, bounds.close_batch),
+            (Stage.NOTIFY, NotifyPeople(parts).step, bounds.notify_batch),
         )
         lanes = tuple(
             Lane(
                 stage=stage,
                 step=step,
-                next=following,
+                full=full,
                 bells=bells,
                 clock=parts.clock,
                 observer=parts.observer,
-                poll_s=parts.bounds.poll_s,
-                gather_s=parts.bounds.gather_s if stage is Stage.MATCH else 0.0,
-                full=parts.bounds.match_batch,
+                poll_s=bounds.poll_s,
+                gather_s=bounds.gather_s if stage is Stage.MATCH else 0.0,
             )
-            for stage, step, following in steps
+            for stage, step, full in steps
         )
         yield Pipeline(lanes=lanes, bells=bells)

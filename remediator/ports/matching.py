@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from remediator.model.entry import NewEntry
+from remediator.model.incident import Candidate
 from remediator.model.signal import AlertState, StoredSignal
 
 AlertKey = tuple[str, str]
@@ -25,12 +26,28 @@ class NewCandidate(Struct, frozen=True, kw_only=True):
 
 
 class Matched(Struct, frozen=True, kw_only=True):
-    """What a batch of signals comes to: states by alert, candidates, entries, and the alerts that have ended."""
+    """What a batch of signals comes to: states by alert, candidates, entries, and the alerts that have ended.
 
-    states: tuple[AlertState, ...]
-    candidates: tuple[NewCandidate, ...]
-    entries: tuple[NewEntry, ...]
-    resolved: tuple[AlertKey, ...]
+    ``lease_s``: for so many seconds the candidates belong to whoever matches, which assesses them at once; 0: they wait
+    for any replica to take them.
+    """
+
+    states: tuple[AlertState, ...] = ()
+    candidates: tuple[NewCandidate, ...] = ()
+    entries: tuple[NewEntry, ...] = ()
+    resolved: tuple[AlertKey, ...] = ()
+    lease_s: float = 0.0
+
+
+class MatchReport(Struct, frozen=True, kw_only=True):
+    """What was committed: how many signals were judged, and the candidates that are leased for whoever matched them.
+
+    One that waited under its rule already is not among them. ``busy``: nothing was, for others were matching.
+    """
+
+    count: int = 0
+    leased: tuple[Candidate, ...] = ()
+    busy: bool = False
 
 
 Judge = Callable[[tuple[StoredSignal, ...], dict[AlertKey, AlertState]], Matched]
@@ -42,8 +59,8 @@ JudgeAgain = Callable[[tuple[AlertState, ...]], tuple[NewCandidate, ...]]
 class MatchStore(Protocol):
     """Runs the pure judgement inside the transaction that takes the signals out of the inbox."""
 
-    async def match(self, limit: int, judge: Judge) -> int:
-        """Match up to ``limit`` signals in the order of arrival; return how many there were (0: nothing waits)."""
+    async def match(self, limit: int, judge: Judge) -> MatchReport:
+        """Match up to ``limit`` signals in the order of arrival."""
         ...
 
     async def match_again(self, after: AlertKey, limit: int, judge: JudgeAgain) -> AlertKey | None:

@@ -59,7 +59,7 @@ async def test_a_bug_beside_trouble_is_still_a_bug() -> None:
     async def step() -> int:
         raise ExceptionGroup("both", [LedgerError("timeout", "slow", retryable=True), InvariantBroken("a bug")])
 
-    lane = Lane(stage=Stage.VERIFY, step=step, next=(), bells=Bells(), clock=VirtualClock(), observer=ear, poll_s=0.01)
+    lane = Lane(stage=Stage.VERIFY, step=step, full=16, bells=Bells(), clock=VirtualClock(), observer=ear, poll_s=0.01)
     with pytest.raises(ExceptionGroup) as caught:
         await lane.run()
     assert caught.group_contains(InvariantBroken)

@@ -23,7 +23,7 @@ def lane(step: Callable[[], Awaitable[int]], ear: Ear, bells: Bells | None = Non
     return Lane(
         stage=Stage.MATCH,
         step=step,
-        next=(Stage.ASSESS,),
+        full=500,
         bells=bells or Bells(),
         clock=VirtualClock(),
         observer=ear,
@@ -86,19 +86,26 @@ async def test_a_lane_goes_on_after_trouble_and_says_so() -> None:
     assert working.troubles == 0
 
 
-async def test_work_rings_for_the_next_stage() -> None:
-    """The bell saves the wait for the poll."""
-    bells, left = Bells(), [3, 2, 0]
+@pytest.mark.parametrize(("done", "steps"), [(3, 1), (500, 3)])
+async def test_a_lane_that_has_seen_all_waits_for_its_bell(done: int, steps: int) -> None:
+    """After a full batch more may wait; after less a look at once would find nothing, and cost as much as the work."""
+    bells, clock, begun = Bells(), VirtualClock(), []
+    left = [done, done]
 
     async def step() -> int:
+        begun.append(clock.monotonic())
         return left.pop(0) if left else 0
 
     working = lane(step, Ear(), bells)
+    working.clock, working.poll_s = clock, 60.0
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(working.run())
-        await bells.wait(Stage.ASSESS, 5)
+        await clock.settle()
+        assert len(begun) == steps
+        bells.ring(Stage.MATCH)
+        await clock.settle()
+        assert len(begun) == steps + 1
         working.stop()
-    assert not left
 
 
 async def test_a_bell_that_nobody_rings_is_waited_for_only_so_long() -> None:
@@ -203,7 +210,6 @@ async def test_a_lane_under_load_lets_work_gather_while_alerts_pour_in() -> None
     working = Lane(
         stage=Stage.MATCH,
         step=step,
-        next=(),
         bells=bells,
         clock=clock,
         observer=ear,
@@ -228,10 +234,13 @@ async def test_few_alerts_and_full_batches_are_not_made_to_wait(done: int, rests
 
     async def step() -> int:
         begun.append(clock.monotonic())
-        return done if len(begun) == 1 else 0
+        if len(begun) > 1:
+            return 0
+        bells.ring(Stage.MATCH)
+        return done
 
     working = lane(step, Ear(), bells)
-    working.clock, working.gather_s, working.full = clock, 0.05, 500
+    working.clock, working.gather_s = clock, 0.05
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         tasks.create_task(working.run())
         await clock.settle()

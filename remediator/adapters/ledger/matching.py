@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+from msgspec import Struct
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
-from remediator.model.signal import AlertState, StoredSignal
-from remediator.ports.matching import AlertKey, Judge, JudgeAgain, Matched, NewCandidate
+from remediator.model.errors import LedgerError
+from remediator.model.incident import Candidate, Cause
+from remediator.model.signal import AlertState
+from remediator.ports.matching import AlertKey, Judge, JudgeAgain, Matched, MatchReport, NewCandidate
+
+
+class _Made(Struct, frozen=True):
+    id: int
+    rule: str
+    source: str
+    fingerprint: str
+    first_seen_at: datetime
+
+
+_made = msgspec.json.Decoder(tuple[_Made, ...])
 
 
 class LedgerMatchStore:
@@ -19,21 +37,23 @@ class LedgerMatchStore:
         """Work on ``pool``."""
         self._pool = pool
 
-    async def match(self, limit: int, judge: Judge) -> int:
-        """Match up to ``limit`` signals; 0 also when another replica is matching now."""
-        async with transaction(self._pool) as connection:
-            if not await connection.fetchval(QUERIES["lock_matching"]):
-                return 0
-            waiting = await connection.fetch(QUERIES["take_signals"], limit)
-            if not waiting:
-                return 0
-            signals = tuple(rows.stored_signal(row) for row in waiting)
-            made = judge(signals, await _states(connection, signals))
-            await _write(connection, made)
-            await connection.execute(QUERIES["mark_matched"], [signal.id for signal in signals])
-            if made.candidates:
-                await connection.execute(QUERIES["wake"], "assess")
-            return len(signals)
+    async def match(self, limit: int, judge: Judge) -> MatchReport:
+        """Match up to ``limit`` signals; ``busy`` where another replica has been matching for all the time."""
+        mine = False
+        try:
+            async with transaction(self._pool, QUERIES["lock_matching"]) as connection:
+                mine = True
+                waiting = await connection.fetch(QUERIES["take_signals"], limit)
+                if not waiting:
+                    return MatchReport()
+                signals = tuple(rows.stored_signal(row) for row in waiting)
+                made = judge(signals, _states(waiting))
+                leased = await _write(connection, made, [signal.id for signal in signals])
+        except LedgerError as error:
+            if mine or not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                raise
+            return MatchReport(busy=True)
+        return MatchReport(count=len(signals), leased=leased)
 
     async def match_again(self, after: AlertKey, limit: int, judge: JudgeAgain) -> AlertKey | None:
         """Look at up to ``limit`` firing alerts after a key; return the last of them, None at the end."""
@@ -43,19 +63,15 @@ class LedgerMatchStore:
             candidates = judge(states)
             if candidates:
                 await lock_admission(connection)
-                await _put_candidates(connection, candidates)
-                await connection.execute(QUERIES["wake"], "assess")
+                await _record(connection, Matched(candidates=candidates), [])
         return (states[-1].source, states[-1].fingerprint) if states else None
 
 
-async def _states(connection: Connection, signals: tuple[StoredSignal, ...]) -> dict[AlertKey, AlertState]:
-    keys = {(stored.signal.source, stored.signal.fingerprint) for stored in signals}
-    found = await connection.fetch(QUERIES["alert_states"], [key[0] for key in keys], [key[1] for key in keys])
-    states = (rows.alert_state(row) for row in found)
-    return {(state.source, state.fingerprint): state for state in states}
+def _states(waiting: Sequence[rows.Row]) -> dict[AlertKey, AlertState]:
+    return {(row["source"], row["fingerprint"]): rows.state_beside(row) for row in waiting if row["state"] is not None}
 
 
-async def _write(connection: Connection, made: Matched) -> None:
+async def _write(connection: Connection, made: Matched, judged: Sequence[int]) -> tuple[Candidate, ...]:
     if made.candidates or made.resolved:
         # Else a decision under way could end the candidate that stands for a new episode, not knowing of it.
         await lock_admission(connection)
@@ -64,33 +80,34 @@ async def _write(connection: Connection, made: Matched) -> None:
         ended = [key[0] for key in made.resolved], [key[1] for key in made.resolved]
         await connection.execute(QUERIES["hasten_verification"], *ended)
         await connection.execute(QUERIES["hasten_incidents"], *ended)
-    await _put_states(connection, made.states)
-    if made.candidates:
-        await _put_candidates(connection, made.candidates)
-    if made.entries:
-        await connection.execute(QUERIES["append_entries"], rows.entries_json(made.entries))
+    return await _record(connection, made, judged)
 
 
-async def _put_states(connection: Connection, states: Sequence[AlertState]) -> None:
-    await connection.execute(
-        QUERIES["put_states"],
-        [state.source for state in states],
-        [state.fingerprint for state in states],
-        [state.status.value for state in states],
-        [state.starts_at for state in states],
-        [state.ends_at for state in states],
-        [state.changed_at for state in states],
-        [rows.as_json(state.labels) for state in states],
+async def _record(connection: Connection, made: Matched, judged: Sequence[int]) -> tuple[Candidate, ...]:
+    """Write a batch, and return the candidates that were leased for whoever matches."""
+    (row,) = await connection.fetch(
+        QUERIES["record_matched"],
+        rows.as_json(made.states),
+        rows.as_json(made.candidates),
+        rows.entries_json(made.entries),
+        judged,
+        made.lease_s,
     )
+    if row["leased"] is None:
+        return ()
+    wanted = {(new.rule, new.source, new.fingerprint): new for new in made.candidates}
+    leased = _made.decode(row["leased"])
+    return tuple(_candidate(one, wanted[(one.rule, one.source, one.fingerprint)]) for one in leased)
 
 
-async def _put_candidates(connection: Connection, wanted: Sequence[NewCandidate]) -> None:
-    await connection.execute(
-        QUERIES["put_candidates"],
-        [new.rule for new in wanted],
-        [new.source for new in wanted],
-        [new.fingerprint for new in wanted],
-        [rows.as_json(new.labels) for new in wanted],
-        [new.severity for new in wanted],
-        [new.priority for new in wanted],
+def _candidate(stored: _Made, new: NewCandidate) -> Candidate:
+    return Candidate(
+        id=stored.id,
+        cause=Cause.SIGNAL,
+        rule=new.rule,
+        rung=0,
+        source=new.source,
+        fingerprint=new.fingerprint,
+        labels=new.labels,
+        first_seen_at=stored.first_seen_at,
     )

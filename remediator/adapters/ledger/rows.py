@@ -95,6 +95,19 @@ def alert_state(row: Row) -> AlertState:
     )
 
 
+def state_beside(row: Row) -> AlertState:
+    """Return the present state of the alert of one row of the inbox."""
+    return AlertState(
+        source=row["source"],
+        fingerprint=row["fingerprint"],
+        status=Status(row["state"]),
+        starts_at=row["state_starts_at"],
+        ends_at=row["state_ends_at"],
+        changed_at=row["state_changed_at"],
+        labels=_labels.decode(row["state_labels"]),
+    )
+
+
 def candidate(row: Row) -> Candidate:
     """Return one candidate."""
     return Candidate(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
+from remediator.adapters.ledger.admission import LedgerAdmissionStore
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.core.signals import fold
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import LedgerError
 from remediator.model.signal import AlertState, Delivery, Signal, Status, StoredSignal
-from remediator.ports.matching import AlertKey, Matched, NewCandidate
+from remediator.ports.matching import AlertKey, Matched, MatchReport, NewCandidate
 from tests.adapters.ledger.stand import (
     BEGUN,
     Owner,
@@ -37,6 +39,7 @@ class Clerk:
     """
 
     rules: Sequence[str] = ()
+    lease_s: float = 0.0
     failing: Exception | None = None
     resolved: tuple[AlertKey, ...] = ()
     signals: list[StoredSignal] = field(default_factory=list)
@@ -55,6 +58,7 @@ class Clerk:
             candidates=tuple(_candidate(one.signal, rule) for one in signals for rule in self.rules),
             entries=tuple(NewEntry(kind=EntryKind.ALERT_FIRING, summary=words) for words in said),
             resolved=self.resolved,
+            lease_s=self.lease_s,
         )
 
 
@@ -74,21 +78,58 @@ async def test_signals_are_judged_in_the_order_in_which_they_came(pool: LedgerPo
     for number in (5, 3, 9, 1):
         await accept(pool, of(signal(number)))
     store, clerk = LedgerMatchStore(pool), Clerk()
-    assert [await store.match(3, clerk) for _ in range(3)] == [3, 1, 0]
+    assert [(await store.match(3, clerk)).count for _ in range(3)] == [3, 1, 0]
     assert [int(one.signal.fingerprint, 16) for one in clerk.signals] == [5, 3, 9, 1]
 
 
-async def test_a_second_replica_gets_nothing_while_one_is_matching(pools: LedgerPools, owner: Owner) -> None:
-    """The lock is a transaction's: it is free again when that has ended, however it ended."""
+async def test_a_second_replica_waits_while_one_is_matching(pools: LedgerPools, owner: Owner) -> None:
+    """What it stored may have come too late for the first. The lock is a transaction's: free when that has ended."""
     await accept(pools.stages, of(signal(1)))
     store, clerk = LedgerMatchStore(pools.stages), Clerk()
-    async with transaction(pools.intake) as other:
-        assert await other.fetchval(QUERIES["lock_matching"])
-        assert await store.match(10, clerk) == 0
-    assert clerk.signals == []
-    assert await store.match(10, clerk) == 1
+    async with asyncio.TaskGroup() as tasks:
+        async with transaction(pools.intake, QUERIES["lock_matching"]):
+            matching = tasks.create_task(store.match(10, clerk))
+            await blocked(owner)
+            assert clerk.signals == []
+            await accept(pools.leases, of(signal(2)))
+        assert (await matching).count == 2
     assert await column(owner, "inbox", "signal") == []
-    assert len(await column(owner, "signals", "id")) == 1
+    assert len(await column(owner, "signals", "id")) == 2
+
+
+async def test_a_replica_that_waits_too_long_is_told_that_others_match(pools: LedgerPools) -> None:
+    """It is no trouble, and nothing was done."""
+    await accept(pools.stages, of(signal(1)))
+    store, clerk = (
+        LedgerMatchStore(replace(pools.stages, begin=f"{pools.stages.begin}; SET lock_timeout = '50ms'")),
+        Clerk(),
+    )
+    async with transaction(pools.intake, QUERIES["lock_matching"]):
+        assert await store.match(10, clerk) == MatchReport(busy=True)
+    async with transaction(pools.intake, QUERIES["lock_admission"]):
+        with pytest.raises(LedgerError, match="lock timeout"):
+            await store.match(10, Clerk(rules=("a",)))
+    assert (await store.match(10, clerk)).count == 1
+
+
+async def test_candidates_may_be_leased_for_whoever_makes_them(pool: LedgerPool, owner: Owner) -> None:
+    """As if they had been taken; one that waited already is another's, and is not among them."""
+    store = LedgerMatchStore(pool)
+    await put_candidates(owner, 1, rule="a")
+    rung: list[object] = []
+    await accept(pool, of(signal(1), signal(2)))
+    await owner.add_listener("remediator", lambda *said: rung.append(said[-1]))
+    report = await store.match(10, Clerk(rules=("a", "b"), lease_s=60.0))
+    await owner.fetchval("SELECT 1")
+    assert "assess" not in rung, "nobody has to be woken for them"
+    made = [(one.rule, one.fingerprint) for one in report.leased]
+    assert made == [("b", f"{1:016x}"), ("a", f"{2:016x}"), ("b", f"{2:016x}")]
+    desk = LedgerAdmissionStore(pool)
+    (waiting,) = await desk.take(10, 60.0)
+    assert (waiting.rule, waiting.fingerprint) == ("a", f"{1:016x}")
+    await owner.execute("UPDATE remediator.candidates SET lease_until = now() - interval '1 s'")
+    taken = {one.id: one for one in await desk.take(10, 60.0)}
+    assert [taken[one.id] for one in report.leased] == list(report.leased), "when the lease ends, others take the same"
 
 
 async def test_each_batch_sees_the_states_that_the_ones_before_it_left(pool: LedgerPool, owner: Owner) -> None:
@@ -123,7 +164,7 @@ async def test_a_failing_judge_leaves_everything_as_it_was(pool: LedgerPool, own
         await store.match(10, Clerk(failing=ZeroDivisionError()))
     assert len(await column(owner, "inbox", "signal")) == 2
     assert await column(owner, "alerts", "status") == []
-    assert await store.match(10, Clerk(rules=("a",))) == 2
+    assert (await store.match(10, Clerk(rules=("a",)))).count == 2
 
 
 async def test_an_alert_waits_at_most_once_under_a_rule(pool: LedgerPool, owner: Owner) -> None:
@@ -178,7 +219,7 @@ async def test_a_new_episode_is_not_lost_to_a_decision_under_way(pool: LedgerPoo
             await owner.execute("UPDATE remediator.candidates SET state = 'decided'")
             matching = tasks.create_task(LedgerMatchStore(pool).match(10, Clerk(rules=("a",))))
             await blocked(owner)
-        assert await matching == 1
+        assert (await matching).count == 1
     assert await column(owner, "candidates", "state", order="id") == ["decided", "new"]
 
 
@@ -187,4 +228,4 @@ async def test_a_batch_that_makes_no_work_waits_for_no_decision(pool: LedgerPool
     await accept(pool, of(signal(1)))
     async with owner.transaction():
         await owner.execute(QUERIES["lock_admission"])
-        assert await LedgerMatchStore(pool).match(10, Clerk()) == 1
+        assert (await LedgerMatchStore(pool).match(10, Clerk())).count == 1

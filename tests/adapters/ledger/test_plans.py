@@ -68,6 +68,13 @@ GIVEN = """(
     ))
     FROM generate_series(1, 500) AS n
 )"""
+STATES = """(
+    SELECT jsonb_agg(jsonb_build_object(
+        'source', 'am', 'fingerprint', lpad(to_hex(n * 100), 16, '0'), 'status', 'firing', 'starts_at', '2026-01-01Z',
+        'changed_at', '2026-01-01Z', 'labels', '{}'::jsonb
+    ))
+    FROM generate_series(1, 500) AS n
+)"""
 FEW = "ARRAY['deployment/ns/app-1', 'deployment/ns/app-49000', 'deployment/ns/app-none']"
 MANY = "ARRAY(SELECT n * 100 FROM generate_series(1, 64) AS n)"
 SCOPES = (
@@ -97,10 +104,9 @@ NONE = "NULL::text"
 # The values of each statement, and how many rows all its scans together may look at: what its answer is worth.
 HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("put_signals", (GIVEN, "500", "true"), 0),
-    ("take_signals", ("500",), 1100),
+    ("take_signals", ("500",), 1600),
     ("count_waiting", ("200001",), 1100),
-    ("mark_matched", ("ARRAY(SELECT generate_series(99501, 100000))",), 1100),
-    ("alert_states", (SOURCES, PRINTS), 1100),
+    ("record_matched", (STATES, "'[]'", "'[]'", "ARRAY(SELECT generate_series(99501, 100000))", "0"), 1100),
     ("hasten_incidents", (SOURCES, PRINTS), 2100),
     ("hasten_verification", (SOURCES, PRINTS), 2100),
     ("take_candidates", ("64", "60"), 700),

@@ -1,40 +1,55 @@
 -- name: lock_matching
--- One replica matches at a time, so that the signals of one alert are judged in the order in which they came.
-SELECT pg_try_advisory_xact_lock(hashtextextended('remediator.matching', 0)) AS mine;
+-- One replica matches at a time, so that the signals of one alert are judged in the order in which they came. Whoever
+-- comes second waits: what it stored may have come too late for the one that is matching.
+SELECT pg_advisory_xact_lock(hashtextextended('remediator.matching', 0));
 
 -- name: take_signals
--- The oldest signals that nobody has judged.
-SELECT id, source, fingerprint, status, starts_at, ends_at, labels::text AS labels, annotations::text AS annotations,
-       generator_url, group_key, receiver, received_at, last_seen_at
+-- The oldest signals that nobody has judged, each beside the present state of its alert.
+SELECT signals.id, signals.source, signals.fingerprint, signals.status, signals.starts_at, signals.ends_at,
+       signals.labels::text AS labels, signals.annotations::text AS annotations, signals.generator_url,
+       signals.group_key, signals.receiver, signals.received_at, signals.last_seen_at,
+       alert.status AS state, alert.starts_at AS state_starts_at, alert.ends_at AS state_ends_at,
+       alert.changed_at AS state_changed_at, alert.labels::text AS state_labels
 FROM (SELECT signal FROM remediator.inbox ORDER BY signal LIMIT $1) AS waiting
 JOIN remediator.signals ON signals.id = waiting.signal
-ORDER BY id;
+LEFT JOIN remediator.alerts AS alert USING (source, fingerprint)
+ORDER BY signals.id;
 
--- name: alert_states
--- The present states of the given fingerprints.
-SELECT alert.source, alert.fingerprint, alert.status, alert.starts_at, alert.ends_at, alert.changed_at,
-       alert.labels::text AS labels
-FROM unnest($1::text[], $2::text[]) AS wanted (source, fingerprint)
-JOIN remediator.alerts AS alert USING (source, fingerprint);
-
--- name: put_states
--- The states after this batch.
-INSERT INTO remediator.alerts (source, fingerprint, status, starts_at, ends_at, changed_at, labels)
-SELECT given.source, given.fingerprint, given.status, given.starts_at, given.ends_at, given.changed_at,
-       given.labels::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::text[])
-    AS given (source, fingerprint, status, starts_at, ends_at, changed_at, labels)
-ON CONFLICT (source, fingerprint) DO UPDATE
-    SET status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
-        changed_at = excluded.changed_at, labels = excluded.labels;
-
--- name: put_candidates
--- A signal under a rule waits at most once.
-INSERT INTO remediator.candidates (cause, rule, rung, source, fingerprint, labels, severity, priority)
-SELECT 'signal', given.rule, 0, given.source, given.fingerprint, given.labels::jsonb, given.severity, given.priority
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[])
-    AS given (rule, source, fingerprint, labels, severity, priority)
-ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO NOTHING;
+-- name: record_matched
+-- All that comes of a batch of signals, in one round trip: JSON arrays of the alerts' states ($1), of new candidates ($2)
+-- and of entries ($3), and the signals that have been judged ($4). A signal under a rule waits at most once. Who matches
+-- may assess at once what it has made: then the candidates are leased for $5 seconds, and told; else ($5 is 0) others are
+-- woken to take them.
+WITH present AS (
+    INSERT INTO remediator.alerts (source, fingerprint, status, starts_at, ends_at, changed_at, labels)
+    SELECT source, fingerprint, status, starts_at, ends_at, changed_at, labels
+    FROM jsonb_to_recordset($1::jsonb)
+        AS given (source text, fingerprint text, status text, starts_at timestamptz, ends_at timestamptz,
+                  changed_at timestamptz, labels jsonb)
+    ON CONFLICT (source, fingerprint) DO UPDATE
+        SET status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
+            changed_at = excluded.changed_at, labels = excluded.labels
+), made AS (
+    INSERT INTO remediator.candidates (cause, rule, rung, source, fingerprint, labels, severity, priority, lease_until)
+    SELECT 'signal', rule, 0, source, fingerprint, labels, severity, priority,
+           CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END
+    FROM jsonb_to_recordset($2::jsonb)
+        AS given (rule text, source text, fingerprint text, labels jsonb, severity text, priority int)
+    ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO NOTHING
+    RETURNING id, rule, source, fingerprint, first_seen_at
+), said AS (
+    INSERT INTO remediator.ledger (kind, summary, incident, action, rule, target_key, reasons, data, actor)
+    SELECT kind, summary, incident, action, rule, target_key, ARRAY(SELECT jsonb_array_elements_text(reasons)), data,
+           actor
+    FROM jsonb_to_recordset($3::jsonb)
+        AS given (kind text, summary text, incident bigint, action bigint, rule text, target_key text, reasons jsonb,
+                  data jsonb, actor text)
+), judged AS (
+    DELETE FROM remediator.inbox WHERE signal = ANY ($4::bigint[])
+)
+SELECT (SELECT json_agg(made) FROM made WHERE $5::float8 > 0)::text AS leased,
+       CASE WHEN $5::float8 = 0 AND EXISTS (SELECT FROM made)
+            THEN pg_notify('remediator', 'assess')::text END AS woken;
 
 -- name: hasten_incidents
 -- The alerts of these incidents have ended: look at them now.
@@ -57,10 +72,6 @@ WHERE state = 'verifying'
       FROM unnest($1::text[], $2::text[]) AS ended (source, fingerprint)
       JOIN remediator.incident_alerts AS tie USING (source, fingerprint)
   );
-
--- name: mark_matched
--- These signals have been judged.
-DELETE FROM remediator.inbox WHERE signal = ANY ($1::bigint[]);
 
 -- name: firing_alerts
 -- Alerts that fire, in the order of their keys, after the given one.
