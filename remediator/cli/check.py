@@ -12,6 +12,7 @@ import msgspec
 
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint, paint_for, safe, spelt_json, table
+from remediator.model.freeze import Freeze
 from remediator.model.rule import Limits, Rule
 from remediator.rulebook.duration import duration_text, rate_text
 from remediator.rulebook.faults import Fault, RulebookRejected
@@ -52,9 +53,19 @@ def _as_text(loaded: Loaded, paint: Paint) -> list[str]:
     lines += [f"{paint('case', 'green')}    {case.place}: {safe(case.name)}: as expected" for case in loaded.cases]
     if loaded.warnings or loaded.cases:
         lines.append("")
+    lines += [f"{paint('freeze', 'cyan')}  {one.place}: {safe(freeze_text(one))}" for one in loaded.rules.freezes]
+    if loaded.rules.freezes:
+        lines.append("")
     counts = [_count(len(rules), "rule"), _count(len(loaded.warnings), "warning"), _count(len(loaded.cases), "case")]
     lines.append(f"{', '.join(counts)}; digest {loaded.rules.digest[:12]}")
     return lines
+
+
+def freeze_text(freeze: Freeze) -> str:
+    """Return a freeze in one line."""
+    when = f"{freeze.begins} to {freeze.ends}" if freeze.begins else f"'{freeze.cron}' {freeze.timezone}"
+    lasts = f" for {duration_text(freeze.length_s)}" if freeze.length_s else ""
+    return f"{freeze.name}: {when}{lasts}, {', '.join(freeze.namespaces) or 'everywhere'}"
 
 
 def _rows(rule: Rule) -> list[list[str]]:

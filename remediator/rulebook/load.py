@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from remediator.model.freeze import Freeze
 from remediator.model.rule import Rule, RuleSet
 from remediator.rulebook.build import build_rule, build_threshold, faults_between_fields
 from remediator.rulebook.cases import CaseShape, parse_cases, try_cases
 from remediator.rulebook.document import Document, read_document
 from remediator.rulebook.faults import Fault, Place, RulebookRejected
+from remediator.rulebook.freezes import LIST, FreezeShape, freezes_of
 from remediator.rulebook.lint import warnings_of
 from remediator.rulebook.loaded import Loaded
 from remediator.rulebook.parse import Entry, lists_of, parse_entry
@@ -51,27 +53,34 @@ def assemble(sources: Sequence[Source], unread: Iterable[Fault] = ()) -> Loaded:
     faults = list(unread)
     drafts: list[_Draft] = []
     cases: list[Entry[CaseShape]] = []
+    frozen: list[tuple[Entry[FreezeShape], Freeze]] = []
     for source in sources:
         document, found = read_document(source.raw, source.file)
         faults += found
         if document is not None and source.is_cases:
             cases += _with_faults(parse_cases(document), faults)
         elif document is not None:
-            drafts += _with_faults(_drafts(document), faults)
-    faults += _same_names(drafts)
+            lists, wrong = lists_of(document, ("rules", "thresholds", LIST))
+            faults += wrong
+            drafts += _with_faults(_drafts(document, lists), faults)
+            frozen += _with_faults(freezes_of(document, lists.get(LIST, [])), faults)
+    faults += _same_names("rule", (draft.entry for draft in drafts))
+    faults += _same_names("freeze", (entry for entry, _ in frozen))
     if len(drafts) > MOST_RULES:
         message = f"there are {len(drafts)} rules in all; at most {MOST_RULES} are loaded, remove some"
         faults.append(Fault(drafts[MOST_RULES].place, message))
     if faults:
         # Cases are not tried on a part of the rules: they would fail for what is missing.
         raise RulebookRejected(faults)
-    return _tried(sources, drafts, cases)
+    return _tried(sources, drafts, tuple(freeze for _, freeze in frozen), cases)
 
 
-def _tried(sources: Sequence[Source], drafts: list[_Draft], cases: list[Entry[CaseShape]]) -> Loaded:
+def _tried(
+    sources: Sequence[Source], drafts: list[_Draft], freezes: tuple[Freeze, ...], cases: list[Entry[CaseShape]]
+) -> Loaded:
     """Return the rules of drafts without faults, if all cases hold; raise RulebookRejected otherwise."""
     built = [(draft.entry, draft.rule) for draft in drafts if draft.rule is not None]
-    rules = RuleSet(rules=tuple(rule for _, rule in built), digest=digest_of(sources))
+    rules = RuleSet(rules=tuple(rule for _, rule in built), digest=digest_of(sources), freezes=freezes)
     results = try_cases(cases, rules)
     failed = [Fault(result.place, f"case '{result.name}': {result.problem}") for result in results if result.problem]
     if failed:
@@ -87,9 +96,9 @@ def _with_faults(parsed: tuple[list[T], list[Fault]], faults: list[Fault]) -> li
     return found
 
 
-def _drafts(document: Document) -> tuple[list[_Draft], list[Fault]]:
-    """Return the entries of a file in the order in which they stand there, and what is wrong with them."""
-    lists, faults = lists_of(document, ("rules", "thresholds"))
+def _drafts(document: Document, lists: dict[str, list[Any]]) -> tuple[list[_Draft], list[Fault]]:
+    """Return the rules of a file in the order in which they stand there, and what is wrong with them."""
+    faults: list[Fault] = []
     drafts: list[_Draft] = []
     for number, raw in enumerate(lists.get("rules", [])):
         rule = parse_entry(document, ("rules", number), raw, RuleShape)
@@ -107,15 +116,15 @@ def _draft(entry: Entry[S], build: Callable[[Entry[S], S], Rule], faults: list[F
     return _Draft(entry, rule)
 
 
-def _same_names(drafts: list[_Draft]) -> Iterator[Fault]:
+def _same_names(what: str, entries: Iterable[Entry[Any]]) -> Iterator[Fault]:
     """Find names that are taken twice, whether or not the entries are good otherwise; each is named with the first."""
     first: dict[str, Place] = {}
-    for draft in drafts:
-        name = draft.entry.values.get("name")
+    for entry in entries:
+        name = entry.values.get("name")
         if name is None:
             continue
         if name in first:
-            message = f"the name '{name}' is taken by the rule at {first[name]}; rename one of them"
-            yield draft.entry.fault(message, "name")
+            message = f"the name '{name}' is taken by the {what} at {first[name]}; rename one of them"
+            yield entry.fault(message, "name")
         else:
-            first[name] = draft.entry.document.place((*draft.entry.path, "name"))
+            first[name] = entry.document.place((*entry.path, "name"))

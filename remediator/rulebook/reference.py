@@ -22,7 +22,8 @@ A directory of rule files (`*.yaml`, `*.yml`; hidden ones and subfolders are not
 good, or none of it is loaded. `remediator check DIRECTORY` says what is wrong, each fault as
 `file:line:column: what, and what to do`. `remediator schema` prints the JSON Schema for editors.
 
-A file holds `rules:`, `thresholds:`, or both. It is UTF-8, one YAML document of at most {LARGEST_FILE // 2**20} MiB and
+A file holds `rules:`, `thresholds:`, `freezes:`, or several of them. It is UTF-8, one YAML document of at most
+{LARGEST_FILE // 2**20} MiB and
 {MOST_ENTRIES} entries a list, nested at most {DEEPEST} deep; a directory holds at most {MOST_FILES} files, and all
 files together {MOST_RULES} rules. YAML is read as YAML 1.2 reads it: `yes` and `1:30` are texts. Duplicate keys, tags
 and merge keys are faults.
@@ -60,6 +61,13 @@ def reference_text() -> str:
         "Under `thresholds:`. It has the fields of a rule, and these; `match` may be left out. Each row becomes a rule"
         " that alerts of the row's own name, and of those in `alerts`, set off.",
         _only(rules["ThresholdShape"], own),
+        rules,
+    )
+    parts += _section(
+        "A freeze",
+        "Under `freezes:`. Nothing is changed while it lasts; looking and telling go on. Either `cron` and `length`, or"
+        " `begins` and `ends`.",
+        rules["FreezeShape"],
         rules,
     )
     parts += _section("`target`", "", rules["TargetShape"], rules)

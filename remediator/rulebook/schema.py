@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from remediator.actions.catalogue import ACTIONS, parse
 from remediator.model.errors import ConfigError
 from remediator.rulebook.cases import CaseFile
-from remediator.rulebook.shapes import RuleFile, RuleShape, ThresholdShape
+from remediator.rulebook.freezes import FreezeShape
+from remediator.rulebook.shapes import RuleShape, Shape, ThresholdShape
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class RuleFile(Shape, title="Rule file"):
+    """A file of rules, of rows of the threshold table, of freezes, or of all of them."""
+
+    rules: list[RuleShape] = Field(default=[], max_length=2000, description="Rules that alerts set off.")
+    thresholds: list[ThresholdShape] = Field(
+        default=[], max_length=2000, description="Rows of the threshold table; each becomes a rule."
+    )
+    freezes: list[FreezeShape] = Field(default=[], max_length=2000, description="Times in which nothing is changed.")
 
 
 class _Quiet(GenerateJsonSchema):

@@ -236,12 +236,3 @@ class ThresholdShape(EntryShape, title="Row of the threshold table"):
         default=[], max_length=32, description="Further matchers that the alerts of those names must meet."
     )
     recover: ThresholdRecoverShape = Field(default_factory=ThresholdRecoverShape, description="What recovered means.")
-
-
-class RuleFile(Shape, title="Rule file"):
-    """A file of rules, of rows of the threshold table, or of both."""
-
-    rules: list[RuleShape] = Field(default=[], max_length=2000, description="Rules that alerts set off.")
-    thresholds: list[ThresholdShape] = Field(
-        default=[], max_length=2000, description="Rows of the threshold table; each becomes a rule."
-    )
