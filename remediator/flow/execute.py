@@ -6,8 +6,7 @@ id and the fence, and classify what came back. An answer that does not tell lead
 
 from __future__ import annotations
 
-import asyncio
-from typing import Self
+from functools import partial
 
 from msgspec import structs
 
@@ -16,6 +15,7 @@ from remediator.core.guardrails.paused import stopped
 from remediator.core.preflight import recheck
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.crew import Crew
 from remediator.flow.doubt import Doubt
 from remediator.flow.evidence import capture
 from remediator.flow.forgive import forgive
@@ -44,26 +44,16 @@ FRESH = 0.1
 SENT = frozenset({ActionState.DISPATCHED, ActionState.IN_DOUBT})
 
 
-class Execute:
+class Execute(Crew):
     """The stage: up to ``execute_concurrency`` actions under way, each under its own lease."""
 
     def __init__(self, parts: Parts, bells: Bells) -> None:
         """Start with nothing under way."""
+        super().__init__()
         self.parts = parts
         self.bells = bells
         self.doubt = Doubt(parts, bells)
-        self._under_way = 0
         self._more = False
-        self._tasks = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> Self:
-        """Open the group that owns the actions under way."""
-        await self._tasks.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Wait for the actions under way: a write that was sent is classified before the process ends."""
-        await self._tasks.__aexit__(*error)  # type: ignore[arg-type]  # the three of the protocol
 
     def crowded(self) -> bool:
         """Tell whether more actions wait than may be under way."""
@@ -72,15 +62,14 @@ class Execute:
     async def step(self) -> int:
         """Claim as many actions as there is room for and begin with them; return 0 where no more wait than these."""
         bounds = self.parts.bounds
-        room = bounds.execute_concurrency - self._under_way
+        room = bounds.execute_concurrency - self.under_way
         if room <= 0:
             return 0
         began = self.parts.clock.monotonic()
         claims = await self.parts.stores.actions.claim(room, self.parts.owner, bounds.action_lease_s)
         self._more = len(claims) == room
         for claim in claims:
-            self._under_way += 1
-            self._tasks.create_task(self._run(claim, began), name=f"action-{claim.action.number}")
+            self.begin(partial(self._run, claim, began), name=f"action-{claim.action.number}")
         return len(claims) if self._more else 0
 
     async def _run(self, claim: Claim, began: float) -> None:
@@ -97,9 +86,6 @@ class Execute:
                 "error": str(error),
             }
             self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
-        finally:
-            self._under_way -= 1
-            self._ring_for_more()
         seconds = self.parts.clock.monotonic() - began
         self.parts.observer.tell(
             StageEvent(
@@ -110,10 +96,10 @@ class Execute:
             )
         )
 
-    def _ring_for_more(self) -> None:
+    def freed(self) -> None:
         """Claim for several places at once: a claim for each place that gets free would cost as much as the action."""
         concurrency = self.parts.bounds.execute_concurrency
-        if self._more and concurrency - self._under_way >= max(1, concurrency // 4):
+        if self._more and concurrency - self.under_way >= max(1, concurrency // 4):
             self.bells.ring(Stage.EXECUTE)
 
     async def _carry_out(self, claim: Claim, began: float) -> None:
