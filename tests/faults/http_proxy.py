@@ -39,7 +39,7 @@ class HttpProxy:
                 await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        call = f"{request.method} {resource(request.path)}"
+        call = f"{request.method} {resource(request.path)}" + (" (dry run)" if "dryRun" in request.query else "")
         try:
             await self.meet(Point(call=call, after=False, about=request.path))
             reply = await self._forward(request)
