@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from types import ModuleType
 
-from remediator.cli import ledger_export, ledger_verify
+from remediator.cli import ledger_export, ledger_migrate, ledger_verify
 
 # subcommand: (its module, what it is for)
 SUBCOMMANDS: dict[str, tuple[ModuleType, str]] = {
     "verify": (ledger_verify, "verify that nothing recorded was changed, removed or added since it was sealed"),
     "export": (ledger_export, "write entries to a file or a pipe, one a line"),
+    "migrate": (ledger_migrate, "bring the schema up to date, as its owner"),
 }
 
 

@@ -51,8 +51,13 @@ def numbered(text: str, prefix: str) -> int | None:
 
 def at_desk(args: argparse.Namespace, work: Callable[[Desk], Awaitable[int]]) -> int:
     """Open the ledger, do the work, and turn what goes wrong into a sentence and an exit code."""
+    return guarded(args, lambda: asyncio.run(_at_desk(args, work)))
+
+
+def guarded(args: argparse.Namespace, work: Callable[[], int]) -> int:
+    """Do the work, and turn what goes wrong with the ledger into a sentence and an exit code."""
     try:
-        return asyncio.run(_at_desk(args, work))
+        return work()
     except ConfigError as error:
         for problem in error.problems:
             print(f"remediator: {problem}", file=sys.stderr)

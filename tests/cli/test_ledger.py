@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from io import StringIO
@@ -367,6 +368,23 @@ def test_export_goes_from_page_to_page(cli: Type, copy: str) -> None:
     rows = times(cli("ledger", "export", "--database-url", copy))
     assert len(rows) == 2500 + ENTRIES - 1
     assert sorted(rows, key=lambda row: (datetime.fromisoformat(row[1]), row[0])) == rows
+
+
+def test_migrate(cli: Type, blank_database: str) -> None:
+    """What was done is said; the second time there is nothing to do."""
+    said = cli("ledger", "migrate", "--database-url", blank_database)
+    assert said.code == 0
+    assert re.fullmatch(r"the schema is at version (\d+); applied 1, 2, .*\1\n", said.out)
+    assert cli("ledger", "migrate", "--database-url", blank_database).out.endswith("there was nothing to do\n")
+    assert cli("ledger", "verify", "--database-url", blank_database).code == 0
+
+
+def test_migrate_needs_to_be_told_where(cli: Type) -> None:
+    """An embedded database sees to it by itself."""
+    said = cli("ledger", "migrate")
+    assert said.code == 2
+    assert "give --database-url" in said.err
+    assert cli("ledger", "migrate", "--database-url", "postgresql://x@127.0.0.1:1/x").code == 1
 
 
 def test_subcommands_are_told(cli: Type) -> None:

@@ -147,6 +147,11 @@ async def _apply(connection: Plain, migration: Migration) -> None:
     await connection.execute(_LIMITS)
     try:
         await connection.execute(migration.sql)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigError(
+            f"the database's schema lacks {migration.name}, and the database user may not apply it ({error.args[0]}): "
+            "run remediator ledger migrate with the schema's owner as user"
+        ) from error
     except asyncpg.SyntaxOrAccessError as error:
         raise ConfigError(
             f"{_place(migration, error)}: {error.args[0]} [{error.sqlstate}]; nothing of it was applied"

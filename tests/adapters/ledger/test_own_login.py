@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from remediator.adapters.ledger.connect import own_login
-from remediator.adapters.ledger.migrate import migrate
+from remediator.adapters.ledger.migrate import MIGRATIONS, migrate
 from remediator.adapters.ledger.pool import open_pools, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.record import LedgerAppender
 from remediator.adapters.ledger.rows import entries_json
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import ConfigError
 from tests.adapters.ledger.stand import Owner
 
 LOGIN = "remediator_daemon"
@@ -174,3 +176,13 @@ async def test_on_a_server_of_our_own_the_daemon_logs_in_as_the_role_itself(data
             assert await connection.fetchval("SELECT session_user") == "remediator_app"
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute("SET ROLE remediator")
+
+
+async def test_what_only_the_owner_can_apply_is_told(login: str, tmp_path: Path) -> None:
+    """After an upgrade a daemon with that login says which command makes the schema fit."""
+    for file in MIGRATIONS.glob("*.sql"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    number = len(list(tmp_path.iterdir())) + 1
+    (tmp_path / f"{number:04}_more.sql").write_text("ALTER TABLE remediator.ledger ADD COLUMN more int;")
+    with pytest.raises(ConfigError, match=rf"lacks {number:04}_more\.sql.*run remediator ledger migrate"):
+        await migrate(login, tmp_path)
