@@ -1,7 +1,9 @@
 """The one thing that changes the cluster: a merge patch that can be stored once at most, and what its answer means.
 
 Every patch carries the resourceVersion and uid that it is based on, the action's id and its fence. It is sent once: no
-retry, no redirect. Whatever is neither a clear yes nor a refusal before storage leaves the outcome open (InDoubt): also
+retry, no redirect. The same id stands in the field manager (the short number) and in the User-Agent, which the API
+server's audit log keeps at every level, so that each request there leads to the ledger's entries of one action and
+back. Whatever is neither a clear yes nor a refusal before storage leaves the outcome open (InDoubt): also
 a yes without the object that was stored, for anything between us and the API server can say 200.
 """
 
@@ -19,7 +21,8 @@ from remediator.model.errors import InvariantBroken
 from remediator.model.plan import PatchObject
 from remediator.ports.cluster import Applied, InDoubt, WriteMark, WriteRefused, WriteResult
 
-FIELD_MANAGER = "remediator"
+FIELD_MANAGER = "remediator-a"
+"""Before the action's number: who looks at an object's managed fields sees which action a value is from."""
 
 # Refused before anything was stored. Every other status outside 2xx leaves the outcome open.
 _REFUSED = {
@@ -65,14 +68,14 @@ class KubernetesWriter:
         if not (is_namespace(target.namespace) and is_name(target.name)):
             return WriteRefused(reason="invalid", message=scrub(f"{target.key!r} is not a name Kubernetes allows"))
         body = patch_body(step, mark)
-        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        query = {"fieldManager": f"{FIELD_MANAGER}{mark.number}", "fieldValidation": "Strict"}
         request = Request(
             method="PATCH",
             path=target_path(target),
             query=query | {"dryRun": "All"} if dry_run else query,
             body=msgspec.json.encode(body),
             content_type=MERGE_PATCH,
-            user_agent=f"{USER_AGENT} action/{mark.number}",
+            user_agent=f"{USER_AGENT} action/{mark.number} fence/{mark.fence} id/{mark.action_id}",
         )
         try:
             answer = await self._client.send(request)

@@ -48,9 +48,9 @@ async def test_a_patch_carries_preconditions_and_marks() -> None:
         "metadata": {"resourceVersion": "100", "uid": UID, "annotations": {ACTION: "a" * 64, FENCE: "7"}},
         "spec": {"replicas": 6},
     }
-    assert dict(request.query) == {"fieldManager": "remediator", "fieldValidation": "Strict"}
+    assert dict(request.query) == {"fieldManager": "remediator-a42", "fieldValidation": "Strict"}
     assert request.headers["Content-Type"] == "application/merge-patch+json"
-    assert request.headers["User-Agent"].endswith(" action/42")
+    assert request.headers["User-Agent"].endswith(f" action/42 fence/7 id/{'a' * 64}")
     assert result == Applied(resource_version="101", generation=4)
 
 
