@@ -148,7 +148,7 @@ OPTIONS: tuple[Option, ...] = (
         "5m",
         "time after an Alertmanager's start before what it does not have counts as over",
     ),
-    Option("reconcile_interval", seconds(5, 300), "60s", "time from one look at what Alertmanager has to the next"),
+    Option("reconcile_interval", seconds(1, 300), "60s", "time from one look at what Alertmanager has to the next"),
     Option(
         "reconcile_grace",
         seconds(0, 600),

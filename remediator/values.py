@@ -17,6 +17,11 @@ from remediator.model.rule import RateLimit
 _SPAN = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
 _RATE = re.compile(r"^(\d+)/(.+)$")
 
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,62})=(https?://.*)")
+
+DEFAULT_SOURCE = "alertmanager"
+"""The source of alerts whose sender has no name of its own, as in the files of credentials."""
+
 Read = Callable[[str], Any]
 
 
@@ -132,6 +137,28 @@ def web_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is no http or https URL")
     return text
+
+
+def address(text: str) -> str:
+    """Return the base address of an HTTP API, without a slash at its end; credentials have no place in it."""
+    parts = urlsplit(web_url(text))
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold credentials; give them in a file")
+    if parts.query or parts.fragment:
+        raise ValueError("is no base address: nothing may stand behind the path")
+    return text.rstrip("/")
+
+
+def alertmanagers(text: str) -> tuple[str, ...]:
+    """Return ``source=address`` of each part of ``http://am-0:9093,prod=http://am-1:9093``."""
+    found: list[str] = []
+    for part in words(text):
+        named = _NAMED.fullmatch(part)
+        source, place = (named.group(1), named.group(2)) if named else (DEFAULT_SOURCE, part)
+        found.append(f"{source}={address(place)}")
+    if len(set(found)) < len(found):
+        raise ValueError("names the same Alertmanager twice")
+    return tuple(found)
 
 
 def postgres_url(text: str) -> str:

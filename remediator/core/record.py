@@ -9,7 +9,19 @@ from remediator.model.case import Ruling
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.plan import Plan
-from remediator.model.signal import Labels
+from remediator.model.signal import Labels, Signal
+
+# Reasons that make no incident: it is over, people want to hear nothing of it, or no rule speaks of it.
+NOBODYS = frozenset(
+    {
+        HoldReason.NOT_FIRING,
+        HoldReason.LATE,
+        HoldReason.SILENCED,
+        HoldReason.INHIBITED,
+        HoldReason.RULE_GONE,
+        HoldReason.NO_RULE,
+    }
+)
 
 # Reasons that leave nothing for a person to do: it is over, under way, asked already, or answered.
 QUIET = frozenset(
@@ -17,6 +29,8 @@ QUIET = frozenset(
         HoldReason.NO_RULE,
         HoldReason.NOT_FIRING,
         HoldReason.LATE,
+        HoldReason.SILENCED,
+        HoldReason.INHIBITED,
         HoldReason.IN_PROGRESS,
         HoldReason.RULE_GONE,
         HoldReason.AWAITING_APPROVAL,
@@ -45,11 +59,10 @@ def needs_people(hold: Hold) -> bool:
 
 
 def opens_incident(decision: Decision) -> bool:
-    """Tell whether a decision belongs to an incident: everything but what is over, or has no rule any more."""
+    """Tell whether a decision belongs to an incident: all but what is over, silenced, or has no rule any more."""
     if not isinstance(decision, Hold):
         return True
-    over = {HoldReason.NOT_FIRING, HoldReason.LATE, HoldReason.RULE_GONE, HoldReason.NO_RULE}
-    return not any(refusal.reason in over for refusal in decision.refusals)
+    return not any(refusal.reason in NOBODYS for refusal in decision.refusals)
 
 
 def decision_entry(ruling: Ruling, *, target_key: str) -> NewEntry:
@@ -81,25 +94,14 @@ def hold_message(hold: Hold) -> str:
 def transition_entry(step: Transition, rules: int) -> NewEntry | None:
     """Return the entry for a signal that changed its alert, came late or met no rule; None if it only repeats."""
     signal = step.stored.signal
-    name = alert_name(signal.labels)
-    data: dict[str, Any] = {
-        "fingerprint": signal.fingerprint,
-        "source": signal.source,
-        "starts_at": signal.starts_at.isoformat(),
-        "labels": signal.labels,
-    }
+    name, asked = alert_name(signal.labels), signal.confirmed_at is not None
+    data = _transition_data(signal)
     match step.change:
-        case Change.OPENED if rules == 0:
-            return NewEntry(
-                kind=EntryKind.SIGNAL_UNMATCHED,
-                summary=f"{name} fires, and no rule matches it",
-                reasons=(HoldReason.NO_RULE.value,),
-                data=data,
-            )
-        case Change.OPENED:
-            return NewEntry(kind=EntryKind.ALERT_FIRING, summary=f"{name} fires", data=data | {"rules": rules})
+        case Change.OPENED | Change.REOPENED:
+            return _began(step, rules, name, data)
         case Change.RESOLVED:
-            return NewEntry(kind=EntryKind.ALERT_RESOLVED, summary=f"{name} is resolved, says its sender", data=data)
+            how = "is over: Alertmanager does not have it any more" if asked else "is resolved, says its sender"
+            return NewEntry(kind=EntryKind.ALERT_RESOLVED, summary=f"{name} {how}", data=data)
         case Change.LATE:
             return NewEntry(
                 kind=EntryKind.SIGNAL_LATE,
@@ -111,6 +113,35 @@ def transition_entry(step: Transition, rules: int) -> NewEntry | None:
             return None
         case _:
             assert_never(step.change)
+
+
+def _began(step: Transition, rules: int, name: str, data: dict[str, Any]) -> NewEntry:
+    """Return the entry for an alert that fires from now on, or again."""
+    asked = ", as Alertmanager says when it is asked" if step.stored.signal.confirmed_at is not None else ""
+    if step.change is Change.REOPENED:
+        summary = f"{name} was called resolved and still fires{asked}: it is opened again"
+        reasons = () if rules else (HoldReason.NO_RULE.value,)
+        return NewEntry(kind=EntryKind.ALERT_REOPENED, summary=summary, reasons=reasons, data=data | {"rules": rules})
+    if rules == 0:
+        return NewEntry(
+            kind=EntryKind.SIGNAL_UNMATCHED,
+            summary=f"{name} fires{asked}, and no rule matches it",
+            reasons=(HoldReason.NO_RULE.value,),
+            data=data,
+        )
+    return NewEntry(kind=EntryKind.ALERT_FIRING, summary=f"{name} fires{asked}", data=data | {"rules": rules})
+
+
+def _transition_data(signal: Signal) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "fingerprint": signal.fingerprint,
+        "source": signal.source,
+        "starts_at": signal.starts_at.isoformat(),
+        "labels": signal.labels,
+    }
+    if signal.confirmed_at is not None:
+        data["confirmed_at"] = signal.confirmed_at.isoformat()
+    return data
 
 
 def _decision_words(decision: Decision) -> tuple[EntryKind, str, tuple[str, ...]]:

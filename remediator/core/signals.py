@@ -3,12 +3,16 @@
 Alertmanager delivers at least once and in no promised order, so each signal is judged against the present state of
 its fingerprint. A resolved alert stays as a tombstone: a firing signal of an episode that began before it ended is
 late, and nothing is done about it. Starts are compared, never taken for identity: they move within one episode.
+
+What is posted may be an old story; what was asked for is not. So an alert that is called resolved and fires on (its
+sender had lost touch with Prometheus) is opened again by a signal that was confirmed after we were told of the end, and
+by no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct, structs
@@ -16,16 +20,22 @@ from msgspec import Struct, structs
 from remediator.model.signal import AlertState, Signal, Status, StoredSignal
 
 Key = tuple[str, str]
+TICK = timedelta(microseconds=1)
 
 
 class Change(StrEnum):
     """What a signal means for its alert."""
 
     OPENED = "opened"
+    REOPENED = "reopened"
     CONTINUES = "continues"
     RESOLVED = "resolved"
     REPEATED = "repeated"
     LATE = "late"
+
+
+BEGINS = frozenset({Change.OPENED, Change.REOPENED})
+"""What makes an alert fire that did not: then rules are asked."""
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -40,9 +50,9 @@ def transition(stored: StoredSignal, state: AlertState | None) -> Transition:
     """Judge one signal against the present state of its fingerprint (None: never heard of)."""
     signal = stored.signal
     if signal.status is Status.FIRING:
-        change, after = _fire(signal, state, stored.received_at)
+        change, after = _fire(signal, state, stored.last_seen_at)
     else:
-        change, after = _resolve(signal, state, stored.received_at)
+        change, after = _resolve(signal, state, stored.last_seen_at)
     return Transition(stored=stored, change=change, state=after)
 
 
@@ -64,9 +74,13 @@ def _fire(signal: Signal, state: AlertState | None, at: datetime) -> tuple[Chang
     if state.status is Status.FIRING:
         # The latest start is kept: a resolved signal that ended before it belongs to an earlier episode.
         return Change.CONTINUES, structs.replace(state, starts_at=max(state.starts_at, signal.starts_at))
-    if state.ends_at is not None and signal.starts_at <= state.ends_at:
+    if state.ends_at is None or signal.starts_at > state.ends_at:
+        return Change.OPENED, _state(signal, Status.FIRING, None, at)
+    if signal.confirmed_at is None or signal.confirmed_at <= max(state.ends_at, state.changed_at):
         return Change.LATE, state
-    return Change.OPENED, _state(signal, Status.FIRING, None, at)
+    # It begins anew just after the end that was claimed, so that a repetition of that claim is late from now on.
+    begins = state.ends_at + TICK
+    return Change.REOPENED, structs.replace(_state(signal, Status.FIRING, None, at), starts_at=begins)
 
 
 def _resolve(signal: Signal, state: AlertState | None, at: datetime) -> tuple[Change, AlertState]:

@@ -16,20 +16,31 @@ class Stage(StrEnum):
     VERIFY = "verify"
     CLOSE = "close"
     NOTIFY = "notify"
+    RECONCILE = "reconcile"
 
 
 class Bells:
-    """One bell for each stage. ``arriving`` counts the deliveries that are being stored at this moment."""
+    """One bell for each stage.
+
+    ``arriving`` counts the deliveries that are being stored at this moment, ``doubts`` what has made us doubt that we
+    know all that fires.
+    """
 
     def __init__(self) -> None:
         """Hang them up, silent."""
         self.arriving = 0
+        self.doubts = 0
         self._rung = {stage: asyncio.Event() for stage in Stage}
 
     def ring(self, *stages: Stage) -> None:
         """Tell stages that work waits for them."""
         for stage in stages:
             self._rung[stage].set()
+
+    def doubt(self) -> None:
+        """Something may have been missed: Alertmanager is to be asked soon."""
+        self.doubts += 1
+        self.ring(Stage.RECONCILE)
 
     async def wait(self, stage: Stage, seconds: float) -> None:
         """Return when the bell rings, or after ``seconds``; the bell is silent again afterwards."""

@@ -59,7 +59,8 @@ class Close:
         incident = item.incident
         again = NextIncidentLook(incident=incident.id, check_at=item.now + LOOK_AGAIN)
         if item.firing or item.moving:
-            await self._watch_the_clock(item)
+            if not item.hushed:
+                await self._watch_the_clock(item)
             return again
         rule = self.parts.rulebook.named(incident.rule)
         quiet_for = timedelta(seconds=(rule.recover if rule else Recovery()).for_s)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from remediator.core.record import transition_entry
-from remediator.core.signals import Change, Transition, fold
+from remediator.core.signals import BEGINS, Change, Transition, fold
 from remediator.flow.assess import Ahead, Assess
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.rematch import Rematch
-from remediator.model.entry import NewEntry
+from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.rule import Rule
 from remediator.model.signal import AlertState, StoredSignal
 from remediator.ports.matching import AlertKey, Matched, MatchReport, NewCandidate
@@ -69,6 +69,8 @@ class Match:
                 self.bells.ring(Stage.ASSESS)
         if made.resolved:
             self.bells.ring(Stage.VERIFY, Stage.CLOSE)
+        if any(entry.kind is EntryKind.SIGNAL_LATE for entry in made.entries):
+            self.bells.doubt()
         unmatched = sum(1 for entry in made.entries if entry.reasons)
         if unmatched:
             tell(StageEvent(stage="match", outcome="unmatched", count=unmatched))
@@ -83,7 +85,7 @@ def matched(steps: tuple[Transition, ...], rulebook: Rulebook) -> Matched:
     for step in steps:
         key = (step.state.source, step.state.fingerprint)
         states[key] = step.state
-        rules = rulebook.matching(step.stored.signal.labels) if step.change is Change.OPENED else ()
+        rules = rulebook.matching(step.stored.signal.labels) if step.change in BEGINS else ()
         entry = transition_entry(step, len(rules))
         if entry is not None:
             entries.append(entry)

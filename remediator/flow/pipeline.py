@@ -14,11 +14,12 @@ the next poll. A crash anywhere leaves the row that says what is next, for this 
 - verify: did it help? (``flow.verify``, ``core.judge``); if not, the next rung, or people (``core.escalate``)
 - close: the incident ends when all is silent and healthy (``flow.close``)
 - notify: people are told, from the outbox (``flow.notify``)
+- reconcile: Alertmanager is asked what the inbox was not told, and Prometheus what it missed (``flow.reconcile``)
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from remediator.flow.lane import Lane
 from remediator.flow.match import Match
 from remediator.flow.notify import NotifyPeople
 from remediator.flow.parts import Parts
+from remediator.flow.reconcile import Reconcile
 from remediator.flow.rematch import Rematch
 from remediator.flow.verify import Verify
 
@@ -48,7 +50,7 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
     """Set up every stage. On exit, reads and writes under way are waited for."""
     async with Assess(parts, bells) as assess, Execute(parts, bells) as execute:
         bounds = parts.bounds
-        steps = (
+        steps: list[tuple[Stage, Callable[[], Awaitable[int]], int]] = [
             (Stage.MATCH, Match(parts, bells, Rematch(parts, bells), assess).step, bounds.match_batch),
             (Stage.ASSESS, assess.step, bounds.assess_concurrency),
             (Stage.ADMIT, Admit(parts, bells, assess).step, bounds.admit_batch),
@@ -56,7 +58,9 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
             (Stage.VERIFY, Verify(parts, bells, execute.crowded).step, bounds.verify_batch),
             (Stage.CLOSE, Close(parts, bells).step, bounds.close_batch),
             (Stage.NOTIFY, NotifyPeople(parts).step, bounds.notify_batch),
-        )
+        ]
+        if parts.lookout is not None:
+            steps.append((Stage.RECONCILE, Reconcile(parts, bells, parts.lookout).step, 1))
         lanes = tuple(
             Lane(
                 stage=stage,

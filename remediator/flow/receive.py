@@ -25,4 +25,6 @@ class Receive:
             self.bells.arriving -= 1
         if receipt.new:
             self.bells.ring(Stage.MATCH)
+        if delivery.truncated:
+            self.bells.doubt()
         return receipt

@@ -60,17 +60,18 @@ def parse(body: bytes, *, source: str, received_at: datetime) -> Delivery:
 def _without_secrets(delivery: Delivery) -> Delivery:
     """Hide what looks like a credential. The fingerprint stays that of the labels as they were sent."""
     group_key = without_secrets(delivery.group_key)
-    signals = tuple(
-        structs.replace(
-            signal,
-            labels={name: without_secrets(value) for name, value in signal.labels.items()},
-            annotations={name: without_secrets(value) for name, value in signal.annotations.items()},
-            generator_url=without_secrets(signal.generator_url),
-            group_key=group_key,
-        )
-        for signal in delivery.signals
-    )
+    signals = tuple(structs.replace(without_its_secrets(one), group_key=group_key) for one in delivery.signals)
     return structs.replace(delivery, signals=signals, group_key=group_key)
+
+
+def without_its_secrets(signal: Signal) -> Signal:
+    """Hide what looks like a credential in labels, annotations and link."""
+    return structs.replace(
+        signal,
+        labels={name: without_secrets(value) for name, value in signal.labels.items()},
+        annotations={name: without_secrets(value) for name, value in signal.annotations.items()},
+        generator_url=without_secrets(signal.generator_url),
+    )
 
 
 def _read(body: bytes, source: str, received_at: datetime) -> Delivery:

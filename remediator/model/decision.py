@@ -17,6 +17,8 @@ class HoldReason(StrEnum):
     NO_RULE = "no_rule"
     NOT_FIRING = "not_firing"
     LATE = "late"
+    SILENCED = "silenced"
+    INHIBITED = "inhibited"
     TARGET_MISSING = "target_missing"
     TARGET_AMBIGUOUS = "target_ambiguous"
     TARGET_NOT_FOUND = "target_not_found"
@@ -53,6 +55,7 @@ class HoldReason(StrEnum):
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     RECENTLY_DEPLOYED = "recently_deployed"
     STALE_FACTS = "stale_facts"
+    CHANGED_SINCE = "changed_since"
     RULE_GONE = "rule_gone"
 
 

@@ -50,6 +50,10 @@ class ClusterError(PortError):
     """The Kubernetes API did not answer a read; writes are classified into values instead."""
 
 
+class MonitoringError(PortError):
+    """Prometheus did not answer, or not in full."""
+
+
 class NotifyError(PortError):
     """A notification could not be delivered."""
 

@@ -21,7 +21,9 @@ class Signal(Struct, frozen=True, kw_only=True):
     """One alert of a webhook, a series over its threshold, or an alert found by asking Alertmanager.
 
     ``fingerprint`` is the hash of the labels as Alertmanager makes it (16 hex digits), the same for every episode.
-    ``ends_at`` is None while the alert fires. Times are aware, in UTC.
+    ``ends_at`` is None while the alert fires. ``confirmed_at`` is the moment (by the database's clock) at which it was
+    so, where we asked; None where it was posted to us, for what is posted may be an old story told once more. Times are
+    aware, in UTC.
     """
 
     source: str
@@ -34,6 +36,7 @@ class Signal(Struct, frozen=True, kw_only=True):
     generator_url: str = ""
     group_key: str = ""
     receiver: str = ""
+    confirmed_at: datetime | None = None
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):
@@ -75,7 +78,8 @@ class StoredSignal(Struct, frozen=True, kw_only=True):
 class AlertState(Struct, frozen=True, kw_only=True):
     """The present state of one fingerprint of one source, after all signals matched so far.
 
-    A resolved one is a tombstone: a firing signal that started at or before ``ends_at`` comes too late.
+    A resolved one is a tombstone: a firing signal that started at or before ``ends_at`` comes too late, unless it was
+    confirmed after ``changed_at``. ``changed_at`` is when we learned of the state, by the database's clock.
     """
 
     source: str

@@ -13,12 +13,16 @@ from remediator.model.incident import Incident
 
 
 class DueIncident(Struct, frozen=True, kw_only=True):
-    """An open incident whose next look is due. ``moving``: an action or a candidate is under way for it."""
+    """An open incident whose next look is due. ``moving``: an action or a candidate is under way for it.
+
+    ``hushed``: all that fires of it is silenced or inhibited.
+    """
 
     incident: Incident
     firing: int
     moving: bool
     now: datetime
+    hushed: bool = False
 
 
 class NextIncidentLook(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ class Rhythm:
     group_interval: str = "1s"
     repeat_interval: str = "1h"
     group_by: str = "['alertname', 'namespace']"
+    max_alerts: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,15 +45,21 @@ class Alertmanager:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, folder: Path, http: aiohttp.ClientSession, hooks: Sequence[str], rhythm: Rhythm | None = None
+        cls,
+        folder: Path,
+        http: aiohttp.ClientSession,
+        hooks: Sequence[str],
+        rhythm: Rhythm | None = None,
+        *,
+        port: int = 0,
     ) -> AsyncIterator[Alertmanager]:
-        """Run one that notifies each of ``hooks`` (base addresses of daemons)."""
+        """Run one that notifies each of ``hooks`` (base addresses of daemons), on ``port`` (0: any free one)."""
         assert PROGRAM is not None
         folder.mkdir(parents=True)
         config = folder / "alertmanager.yml"
         config.write_text(_config(hooks, rhythm or Rhythm()), encoding="utf-8")
         words = [f"--config.file={config}", f"--storage.path={folder / 'data'}"]
-        words += ["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="]
+        words += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
         log = folder / "alertmanager.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(PROGRAM, *words, stdout=output, stderr=output)
@@ -63,17 +70,34 @@ class Alertmanager:
                 process.terminate()
             await process.wait()
 
-    async def fire(self, *alerts: Mapping[str, str]) -> None:
-        """Say that these alerts fire, as Prometheus does again and again; their episode began when first said."""
+    async def fire(self, *alerts: Mapping[str, str], for_s: float = 3600.0) -> None:
+        """Say that these alerts fire, as Prometheus does again and again; their episode began when first said.
+
+        If nothing more is said of one within ``for_s`` seconds, it is taken for resolved.
+        """
         now = SystemClock().now()
-        await self._post(
-            [_alert(labels, self._since.setdefault(_key(labels), now), now + timedelta(hours=1)) for labels in alerts]
-        )
+        ends = now + timedelta(seconds=for_s)
+        await self._post([_alert(labels, self._since.setdefault(_key(labels), now), ends) for labels in alerts])
 
     async def resolve(self, *alerts: Mapping[str, str]) -> None:
         """Say that these alerts are over."""
         now = SystemClock().now()
         await self._post([_alert(labels, self._since.pop(_key(labels)), now) for labels in alerts])
+
+    async def silence(self, labels: Mapping[str, str]) -> str:
+        """Silence the alerts with these labels, and return the silence's id."""
+        now = SystemClock().now()
+        matchers = [{"name": name, "value": value, "isRegex": False} for name, value in labels.items()]
+        ends = now + timedelta(hours=1)
+        wanted = {"startsAt": now.isoformat(), "endsAt": ends.isoformat(), "createdBy": "ada", "comment": "at work"}
+        async with self.http.post(f"{self.url}/api/v2/silences", json={**wanted, "matchers": matchers}) as answer:
+            assert answer.status == 200, await answer.text()
+            return str((await answer.json())["silenceID"])
+
+    async def end_silence(self, number: str) -> None:
+        """Let a silence be over."""
+        async with self.http.delete(f"{self.url}/api/v2/silence/{number}") as answer:
+            assert answer.status == 200, await answer.text()
 
     async def _post(self, alerts: list[dict[str, object]]) -> None:
         async with self.http.post(f"{self.url}/api/v2/alerts", json=alerts) as answer:
@@ -107,7 +131,8 @@ def _config(hooks: Sequence[str], rhythm: Rhythm) -> str:
         "  webhook_configs:",
     ]
     for hook in hooks:
-        lines += [f"  - url: {hook}{HOOK}", "    send_resolved: true", "    http_config:"]
+        lines += [f"  - url: {hook}{HOOK}", "    send_resolved: true", f"    max_alerts: {rhythm.max_alerts}"]
+        lines += ["    http_config:"]
         lines += [f"      authorization: {{type: Bearer, credentials: {TOKEN}}}"]
     return "\n".join(lines) + "\n"
 

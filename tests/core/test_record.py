@@ -19,7 +19,10 @@ COOLDOWN = Refusal(
     reason=HoldReason.COOLDOWN, message="412 s left", numbers={"left_s": 412, "action": 42}, retry_at=g.after(412)
 )
 PROTECTED = Refusal(reason=HoldReason.PROTECTED, message="it is protected")
-OVER = {HoldReason.NOT_FIRING, HoldReason.LATE, HoldReason.RULE_GONE, HoldReason.NO_RULE}
+OVER = {
+    *(HoldReason.NOT_FIRING, HoldReason.LATE, HoldReason.SILENCED, HoldReason.INHIBITED),
+    *(HoldReason.RULE_GONE, HoldReason.NO_RULE),
+}
 
 
 def hold(*refusals: Refusal) -> Hold:
@@ -202,6 +205,14 @@ def step(change: Change, status: Status = Status.FIRING) -> Transition:
             (),
         ),
         (
+            Change.REOPENED,
+            Status.FIRING,
+            2,
+            EntryKind.ALERT_REOPENED,
+            "BackstageDown was called resolved and still fires: it is opened again",
+            (),
+        ),
+        (
             Change.LATE,
             Status.FIRING,
             0,
@@ -210,7 +221,7 @@ def step(change: Change, status: Status = Status.FIRING) -> Transition:
             ("late",),
         ),
     ],
-    ids=["opened", "unmatched", "resolved", "late"],
+    ids=["opened", "unmatched", "resolved", "reopened", "late"],
 )
 def test_each_change_of_an_alert_has_its_words(
     change: Change, status: Status, rules: int, kind: EntryKind, summary: str, reasons: tuple[str, ...]
@@ -224,6 +235,31 @@ def test_each_change_of_an_alert_has_its_words(
     assert entry.data["starts_at"] == g.NOW.isoformat()
     assert entry.data["labels"] == {"alertname": "BackstageDown"}
     assert entry.data.get("rules") == (2 if rules else None)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        (Change.OPENED, Status.FIRING, "BackstageDown fires, as Alertmanager says when it is asked"),
+        (Change.RESOLVED, Status.RESOLVED, "BackstageDown is over: Alertmanager does not have it any more"),
+    ],
+)
+def test_what_was_found_by_asking_says_so(change: Change, status: Status, words: str) -> None:
+    """Nobody has to wonder why there is no notification of it."""
+    posted = step(change, status)
+    signal = structs.replace(posted.stored.signal, confirmed_at=g.NOW)
+    asked = structs.replace(posted, stored=structs.replace(posted.stored, signal=signal))
+    entry = record.transition_entry(asked, 1)
+    assert entry is not None
+    assert entry.summary == words
+    assert entry.data["confirmed_at"] == g.NOW.isoformat()
+
+
+def test_what_is_opened_again_and_meets_no_rule_says_so() -> None:
+    """As an alert does that opens for the first time."""
+    entry = record.transition_entry(step(Change.REOPENED, Status.FIRING), 0)
+    assert entry is not None
+    assert entry.reasons == ("no_rule",)
 
 
 @pytest.mark.parametrize("change", [Change.CONTINUES, Change.REPEATED])

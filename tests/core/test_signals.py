@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from remediator.core.signals import Change, fold, transition
 from remediator.model.signal import AlertState, Signal, Status, StoredSignal
@@ -23,6 +24,13 @@ def at(seconds: float) -> datetime:
 def firing(starts: float, number: int = 1) -> StoredSignal:
     """Return a firing signal of an episode that began at ``starts``."""
     return stored(number, Status.FIRING, starts, None)
+
+
+def confirmed(starts: float, at_s: float, number: int = 3) -> StoredSignal:
+    """Return a firing signal that was asked for, and was so ``at_s`` seconds after T0."""
+    posted = stored(number, Status.FIRING, starts, None)
+    asked = structs.replace(posted.signal, confirmed_at=at(at_s))
+    return structs.replace(posted, signal=asked, last_seen_at=max(posted.last_seen_at, at(at_s)))
 
 
 def resolved(starts: float, ends: float, number: int = 2) -> StoredSignal:
@@ -71,6 +79,15 @@ def test_a_first_firing_signal_opens() -> None:
         ((firing(0), resolved(0, 60), resolved(0, 90)), [Change.OPENED, Change.RESOLVED, Change.REPEATED]),
         ((firing(0), firing(100), resolved(0, 60)), [Change.OPENED, Change.CONTINUES, Change.LATE]),
         ((firing(100), firing(0), resolved(0, 60)), [Change.OPENED, Change.CONTINUES, Change.LATE]),
+        # What we asked for is no old story: it fires, whatever was said of its end before that.
+        ((resolved(0, 60), confirmed(0, 70)), [Change.RESOLVED, Change.REOPENED]),
+        ((resolved(0, 60), confirmed(0, 55)), [Change.RESOLVED, Change.LATE]),
+        # The end was told at 61, a second after it: a look from before that does not know of it.
+        ((resolved(0, 60), confirmed(0, 61)), [Change.RESOLVED, Change.LATE]),
+        ((resolved(0, 60), confirmed(0, 70), firing(0)), [Change.RESOLVED, Change.REOPENED, Change.CONTINUES]),
+        ((resolved(0, 60), confirmed(0, 70), resolved(0, 60)), [Change.RESOLVED, Change.REOPENED, Change.LATE]),
+        ((resolved(0, 60), confirmed(0, 70), resolved(0, 80)), [Change.RESOLVED, Change.REOPENED, Change.RESOLVED]),
+        ((confirmed(0, 10), firing(0)), [Change.OPENED, Change.CONTINUES]),
     ],
 )
 def test_sequences(signals: tuple[StoredSignal, ...], expected: list[Change]) -> None:

@@ -115,6 +115,8 @@ async def write_deliveries(
             if fact not in facts:
                 facts[fact] = signal
                 owners[fact] = place
+            elif signal.confirmed_at is not None:
+                facts[fact] = signal
     new = [0] * len(deliveries)
     if facts:
         # In one order everywhere: two replicas that store the same alerts would otherwise deadlock.

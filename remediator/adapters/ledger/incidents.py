@@ -26,7 +26,13 @@ class LedgerIncidentStore:
         async with statement(self._leases) as connection:
             found = await connection.fetch(QUERIES["due_incidents"], limit, lease_s)
         return tuple(
-            DueIncident(incident=rows.incident(row), firing=row["firing"], moving=row["moving"], now=row["now"])
+            DueIncident(
+                incident=rows.incident(row),
+                firing=row["firing"],
+                moving=row["moving"],
+                hushed=row["hushed"],
+                now=row["now"],
+            )
             for row in found
         )
 

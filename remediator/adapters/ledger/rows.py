@@ -78,6 +78,7 @@ def stored_signal(row: Row) -> StoredSignal:
             generator_url=row["generator_url"],
             group_key=row["group_key"],
             receiver=row["receiver"],
+            confirmed_at=row["confirmed_at"],
         ),
     )
 
@@ -176,6 +177,16 @@ def action(row: Row) -> Action:
         applied_at=row["applied_at"],
         note=row["note"],
     )
+
+
+def target(text: str) -> Target:
+    """Return a stored target."""
+    return _target.decode(text)
+
+
+def plan(text: str) -> Plan:
+    """Return a stored plan."""
+    return _plan.decode(text)
 
 
 def before_image(text: str | None) -> BeforeImage | None:

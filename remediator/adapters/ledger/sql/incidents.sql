@@ -39,7 +39,9 @@ RETURNING incident.id, incident.target_key, incident.target::text AS target, inc
               FROM remediator.incident_alerts AS tie
               JOIN remediator.candidates AS candidate USING (source, fingerprint)
               WHERE tie.incident = incident.id AND candidate.state <> 'decided'
-          ) > 0 AS moving;
+          ) > 0 AS moving,
+          -- All that fires of it is silenced or inhibited: no clock runs against anybody.
+          EXISTS (SELECT FROM remediator.hushed_alerts) AND remediator.hush_on('', '', incident.id) IS NOT NULL AS hushed;
 
 -- name: look_again_at_incidents
 -- Sets the next look at incidents. (A look that is due by now was hastened while the last one was under way.)
@@ -68,10 +70,10 @@ WHERE incident.id = $1 AND incident.state <> 'resolved'
 RETURNING id;
 
 -- name: drop_leftovers
--- What still waited for a resolved incident has no purpose any more.
+-- What still waited for a resolved incident has no purpose any more; but for a person's wish to undo something.
 WITH dropped AS (
     UPDATE remediator.candidates SET state = 'decided', lease_until = NULL
-    WHERE incident = $1 AND state <> 'decided'
+    WHERE incident = $1 AND state <> 'decided' AND cause <> 'undo'
 )
 UPDATE remediator.actions
 SET state = 'expired', ended_at = clock_timestamp(), note = 'the incident was resolved before anybody answered'

@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('remediator.matching', 0));
 -- The oldest signals that nobody has judged, each beside the present state of its alert.
 SELECT signals.id, signals.source, signals.fingerprint, signals.status, signals.starts_at, signals.ends_at,
        signals.labels::text AS labels, signals.annotations::text AS annotations, signals.generator_url,
-       signals.group_key, signals.receiver, signals.received_at, signals.last_seen_at,
+       signals.group_key, signals.receiver, signals.confirmed_at, signals.received_at, signals.last_seen_at,
        alert.status AS state, alert.starts_at AS state_starts_at, alert.ends_at AS state_ends_at,
        alert.changed_at AS state_changed_at, alert.labels::text AS state_labels
 FROM (SELECT signal FROM remediator.inbox ORDER BY signal LIMIT $1) AS waiting

@@ -1,0 +1,1 @@
+"""Tests of what asks Alertmanager and Prometheus."""
