@@ -160,7 +160,9 @@ class Execute(Crew):
         for attempt in range(1, self.parts.bounds.write_tries + 1):
             if not (fresh and attempt == 1) and not await self._still_wanted(claim):
                 return
-            live = await self._live(claim)
+            # Nobody has sent anything for this action, so a mark cannot be missed; the version guards all the rest.
+            unsent = attempt == 1 and claim.found_in is ActionState.ADMITTED
+            live = await self._live(claim, self.parts.bounds.read_again_s if unsent else 0.0)
             if live is None:
                 return
             if live.marker == claim.action.id:
@@ -206,7 +208,7 @@ class Execute(Crew):
         rule = self.parts.rulebook.named(action.rule)
         if rule is None:
             return f"rule {action.rule} is no longer in force", HoldReason.RULE_GONE.value
-        now, freezes = live.facts.read_at, self.parts.rulebook.current().freezes
+        now, freezes = self.parts.clock.now(), self.parts.rulebook.current().freezes
         refusal = (
             stopped(self.parts.paused_here(), action.target, action.rule, now)
             or freezing(freezes, action.target, now)
@@ -267,9 +269,9 @@ class Execute(Crew):
         await self._refuse(claim, note, result.reason)
         return None
 
-    async def _live(self, claim: Claim) -> LiveObject | None:
+    async def _live(self, claim: Claim, within_s: float) -> LiveObject | None:
         try:
-            return await self.parts.cluster.reader.live(claim.action.target)
+            return await self.parts.cluster.reader.live(claim.action.target, within_s=within_s)
         except ClusterError as error:
             if error.retryable:
                 raise

@@ -22,7 +22,11 @@ from remediator.ports.rules import Rulebook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much at once, and for how long (seconds). Nothing here can mean "unlimited"."""
+    """How much at once, and for how long (seconds). Nothing here can mean "unlimited".
+
+    ``read_again_s``: the age at which the decision's read of an object is not used for the write any more. The write
+    carries that version, so an older read could do no harm: it would only be refused more often, and read again then.
+    """
 
     match_batch: int = 500
     gather_s: float = 0.05
@@ -37,6 +41,7 @@ class Bounds:
     action_lease_s: float = 90.0
     look_lease_s: float = 30.0
     facts_deadline_s: float = 10.0
+    read_again_s: float = 2.0
     write_tries: int = 5
     action_attempts: int = 5
     doubt_s: float = 60.0

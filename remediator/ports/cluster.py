@@ -112,8 +112,11 @@ class ClusterReader(Protocol):
         """
         ...
 
-    async def live(self, target: Target) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
         """Read one workload for a write. Raises ClusterError (``not_found``, ``unreachable``...).
+
+        ``within_s``: a read of this object that is younger may be used, once, instead of a new one. What is written
+        carries its version, so it can only be refused as a conflict, never be wrong.
 
         A workload of another uid, or one that is being deleted, is ``not_found``; a mark that is not ours to read
         (a fence that is no number) is ``bad_mark``, which no retry cures.

@@ -11,6 +11,7 @@ from remediator.sandbox.api import Proceed
 from remediator.sandbox.calls import Call
 from tests.flow.rig import Rig, alert, deployment, rig
 from tests.flow.test_doubt import QUICK
+from tests.flow.test_hostile_news import structs_replace
 
 
 class Overtaker:
@@ -54,7 +55,7 @@ class Overtaker:
 
 async def test_who_is_overtaken_before_its_intent_sends_nothing(database: str) -> None:
     """It cannot write down that it is about to send, so it does not send."""
-    async with rig(database, bounds=QUICK) as r:
+    async with rig(database, bounds=structs_replace(QUICK, read_again_s=0.0)) as r:
         r.put(deployment())
         overtaker = Overtaker(r, "GET")
         r.sandbox.middlewares.append(overtaker)

@@ -135,10 +135,15 @@ class KubeClient:
 
     async def read(self, path: str, shape: type[T], query: Query | None = None) -> T:
         """Read an object and decode it to ``shape``. ClusterError ``malformed`` where it does not fit."""
+        found, _ = await self.read_whole(path, shape, query)
+        return found
+
+    async def read_whole(self, path: str, shape: type[T], query: Query | None = None) -> tuple[T, bytes]:
+        """As ``read``, with the answer itself, for what ``shape`` leaves out."""
         request = Request(path=path, query=query or {})
         body = await self.get(request)
         try:
-            return msgspec.json.decode(body, type=shape)
+            return msgspec.json.decode(body, type=shape), body
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ClusterError("malformed", f"{request} answered something that cannot be read: {error}") from error
 

@@ -18,10 +18,11 @@ _STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A workload that was read."""
+    """A workload that was read; ``body`` is the answer that it was in."""
 
     kind: Kind
     workload: Workload
+    body: bytes = b""
 
     @property
     def target(self) -> Target:

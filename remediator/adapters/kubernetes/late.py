@@ -129,9 +129,9 @@ class LateCluster:
         """See ClusterReader."""
         return await (await self._ports()).reader.facts(target)
 
-    async def live(self, target: Target) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
         """See ClusterReader."""
-        return await (await self._ports()).reader.live(target)
+        return await (await self._ports()).reader.live(target, within_s=within_s)
 
     async def proof(self, target: Target, action_id: str) -> bool | None:
         """See ClusterReader."""

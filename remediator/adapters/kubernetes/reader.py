@@ -22,6 +22,7 @@ from remediator.adapters.kubernetes.facts import (
 from remediator.adapters.kubernetes.image import before_image
 from remediator.adapters.kubernetes.marks import ACTION, action_of, fence_of
 from remediator.adapters.kubernetes.names import apps_path, core_path, is_name, is_namespace, selector_text, target_path
+from remediator.adapters.kubernetes.recent import RecentReads
 from remediator.adapters.kubernetes.resolve import Resolver, problem_of
 from remediator.adapters.kubernetes.shapes import PodList, Revision, RevisionList, Workload, WorkloadList
 from remediator.model.errors import ClusterError
@@ -46,6 +47,7 @@ class KubernetesReader:
         self._clock = clock
         self._population = population or (lambda _: Population())
         self._resolver = Resolver(client)
+        self._recent = RecentReads(clock)
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
         """Find the one workload that the labels of an alert mean, inside what the rule allows."""
@@ -57,6 +59,7 @@ class KubernetesReader:
         found = await self._resolver.find(labels, spec)
         if isinstance(found, Resolution):
             return found, self._unknown(found)
+        self._recent.keep(found.target, found.body)
         return Resolution(target=found.target), await self._around(found)
 
     async def facts(self, target: Target) -> Facts:
@@ -67,15 +70,19 @@ class KubernetesReader:
             return self._unknown(problem_of(error))
         return self._facts(found)
 
-    async def live(self, target: Target) -> LiveObject:
-        """Read one workload for a write: one request, ClusterError where it cannot be written to."""
-        request = Request(path=_path(target))
-        body = await self._client.get(request)
+    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
+        """Read one workload for a write: one request at most, ClusterError where it cannot be written to.
+
+        The facts' own read will do where it is younger than ``within_s`` seconds.
+        """
+        known = self._recent.take(target, within_s)
+        body = known.body if known is not None else await self._client.get(Request(path=_path(target)))
+        read_at = known.at if known is not None else self._clock.now()
         try:
             workload = msgspec.json.decode(body, type=Workload)
             document: dict[str, Any] = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClusterError("malformed", f"{request} answered something that cannot be read: {error}") from error
+            raise ClusterError("malformed", f"GET {_path(target)} answered what cannot be read: {error}") from error
         found = Found(kind=target.kind, workload=workload)
         _same(target, found)
         if workload.metadata.deletion_timestamp is not None:
@@ -85,7 +92,7 @@ class KubernetesReader:
             image=before_image(document, workload.metadata),
             marker=action_of(annotations),
             fence=fence_of(annotations),
-            facts=Facts(read_at=self._clock.now(), workload=workload_facts(found)),
+            facts=Facts(read_at=read_at, workload=workload_facts(found)),
         )
 
     async def proof(self, target: Target, action_id: str) -> bool | None:

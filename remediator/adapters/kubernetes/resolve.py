@@ -183,8 +183,8 @@ class Resolver:
         return problem("target_not_found", f"no {kinds} {clue.name} in {clue.namespace}")
 
     async def _get(self, kind: Kind, namespace: str, name: str) -> Found:
-        workload = await self._client.read(workload_path(kind, namespace, name), Workload)
-        return Found(kind=kind, workload=workload)
+        workload, body = await self._client.read_whole(workload_path(kind, namespace, name), Workload)
+        return Found(kind=kind, workload=workload, body=body)
 
     async def _of_pod(self, clue: OfPod, spec: TargetSpec) -> Found | Resolution:
         try:
