@@ -42,18 +42,19 @@ _DEBUG = frozenset(
         *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold"), ("rules", "unchanged")),
         *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
         ("connection", "handshake_failed"),
-        ("seal", "sealed"),
+        *(("seal", "sealed"), ("reconcile", "asked")),
     }
 )
 _WARNING = frozenset(
     {
-        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "in_doubt",
-        "interrupted", "late", "lost", "malformed", "memory", "method", "missing", "off", "quarantined", "refused",
-        "rejected", "retried", "skewed", "store", "too_large", "too_slow", "trouble", "truncated", "unauthorized",
-        "unknown", "unmeasured", "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
+        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "history_unknown",
+        "in_doubt", "interrupted", "late", "lost", "malformed", "memory", "method", "missed", "missing", "off",
+        "overtaken", "quarantined", "refused", "rejected", "retried", "skewed", "store", "too_large", "too_slow",
+        "trouble", "truncated", "unauthorized", "unheard", "unknown", "unmeasured", "unreadable", "unrecorded",
+        "waiting", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
-_ERROR = frozenset({"blocked", "bug", "dead", "failed", "fault", "tampered"})
+_ERROR = frozenset({"blind", "blocked", "bug", "dead", "failed", "fault", "tampered"})
 
 
 class Telemetry:
