@@ -47,11 +47,11 @@ _DEBUG = frozenset(
 )
 _WARNING = frozenset(
     {
-        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full", "history_unknown",
-        "in_doubt", "interrupted", "late", "lost", "malformed", "memory", "method", "missed", "missing", "off",
-        "overtaken", "quarantined", "refused", "rejected", "retried", "skewed", "store", "too_large", "too_slow",
-        "trouble", "truncated", "unauthorized", "unheard", "unknown", "unmeasured", "unreadable", "unrecorded",
-        "waiting", "warning", "world_readable", "worse",
+        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full",
+        "history_unknown", "in_doubt", "interrupted", "late", "lost", "malformed", "memory", "method", "missed",
+        "missing", "off", "overtaken", "quarantined", "refused", "rejected", "retried", "skewed", "store",
+        "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unheard", "unknown", "unmeasured",
+        "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
     }
 )  # fmt: skip
 _ERROR = frozenset({"blind", "blocked", "bug", "dead", "failed", "fault", "tampered"})
