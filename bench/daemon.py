@@ -19,7 +19,16 @@ START_S = 60.0
 END_S = 40.0
 LOOK_S = 0.01
 UNLIMITED = ("--spacing", "0s", "--cluster-burst", "1000000/10m", "--cluster-hourly", "1000000/1h")
-CROWDS = ("--storm", "1000000/2m", "--blast-namespace-percent", "100", "--blast-cluster-percent", "100")
+CROWDS = (
+    "--storm",
+    "1000000/2m",
+    "--storm-percent",
+    "100",
+    "--blast-namespace-percent",
+    "100",
+    "--blast-cluster-percent",
+    "100",
+)
 OPEN = ("--open-per-namespace", "100000", "--open-per-cluster", "100000")
 INBOX = ("--inbox-limit", "10000000")
 

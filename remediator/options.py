@@ -103,6 +103,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("require_fences", yes, "false", "write nothing unless the cluster refuses stale fences (remediator policy)"),
     Option("storm", rate, "10/2m", "incidents that begin within a time: so many are a storm, and nothing is changed"),
+    Option(
+        "storm_percent",
+        whole(1, 100),
+        str(_DEFAULTS.storm_percent),
+        "share of all workloads: incidents about so many are a storm too, five at least (100: only --storm counts)",
+    ),
     Option("storm_quiet", seconds(1, 86400), f"{_DEFAULTS.storm_quiet_s}s", "calm time after which a storm is over"),
     Option(
         "blast_namespace_percent",

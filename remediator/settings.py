@@ -63,6 +63,7 @@ class Settings:
     max_replicas: int
     require_fences: bool
     storm: RateLimit
+    storm_percent: int
     storm_quiet: float
     blast_namespace_percent: int
     blast_cluster_percent: int
@@ -122,6 +123,7 @@ class Settings:
             min_healthy_percent=self.min_healthy_percent,
             max_replicas=self.max_replicas,
             storm=self.storm,
+            storm_percent=self.storm_percent,
             storm_quiet_s=int(self.storm_quiet),
             blast_namespace_percent=self.blast_namespace_percent,
             blast_cluster_percent=self.blast_cluster_percent,

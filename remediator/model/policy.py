@@ -57,5 +57,6 @@ class Policy(Struct, frozen=True, kw_only=True):
     blast_namespace_percent: int = 34
     blast_cluster_percent: int = 20
     storm: RateLimit = RateLimit(count=10, window_s=120)
+    storm_percent: int = 20
     storm_quiet_s: int = 300
     brakes: tuple[Brake, ...] = BRAKES

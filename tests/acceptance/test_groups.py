@@ -12,7 +12,7 @@ from remediator.model.entry import EntryKind
 from remediator.sandbox import scenario
 from remediator.sandbox.resources import PODS
 from tests.acceptance.alertmanager import Alertmanager, Rhythm
-from tests.acceptance.scene import CRASH, ROOMY, Scene, app_alert
+from tests.acceptance.scene import CRASH, CROWDS, ROOMY, Scene, app_alert
 
 pytestmark = [pytest.mark.alertmanager, pytest.mark.slow]
 
@@ -61,7 +61,7 @@ async def test_fifty_pods_of_one_deployment_are_one_action(crowd: Scene) -> None
 
 async def test_fifty_deployments_meet_the_limits(fleet: Scene) -> None:
     """Never more open than allowed, in a namespace or at all, nor more begun than the burst; the rest is held."""
-    daemon = fleet.daemon("--spacing", "0s", "--open-per-cluster", "3", "--cluster-burst", "4/10m")
+    daemon = fleet.daemon("--spacing", "0s", "--open-per-cluster", "3", "--cluster-burst", "4/10m", *CROWDS)
     await daemon.start()
     for number in range(COUNT):
         fleet.cluster.annotate(

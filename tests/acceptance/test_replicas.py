@@ -13,7 +13,7 @@ from remediator.model.entry import EntryKind
 from remediator.sandbox import scenario
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.scene import CRASH, ROOMY, Scene, app_alert, body
+from tests.acceptance.scene import CRASH, CROWDS, ROOMY, Scene, app_alert, body
 
 COUNT = 40
 BURST = 7
@@ -63,7 +63,7 @@ async def test_forty_targets_are_each_restarted_once(fleet: Scene) -> None:
 async def test_limits_hold_over_both_replicas(fleet: Scene) -> None:
     """Seven may begin in ten minutes: seven do, not one more, however many decide at the same time."""
     flags = ("--spacing", "0s", "--open-per-namespace", "1000", "--open-per-cluster", "1000")
-    daemons = await _both(fleet, *flags, "--cluster-burst", f"{BURST}/10m")
+    daemons = await _both(fleet, *flags, *CROWDS, "--cluster-burst", f"{BURST}/10m")
     await _alert(fleet, daemons)
     await fleet.until("every target was decided about", lambda: _decided(fleet))
     await fleet.until_kind(EntryKind.ACTION_APPLIED, BURST)

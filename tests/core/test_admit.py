@@ -28,6 +28,7 @@ WIDE = Policy(
     blast_namespace_percent=100,
     blast_cluster_percent=100,
     storm=RateLimit(count=1000, window_s=120),
+    storm_percent=100,
 )
 
 

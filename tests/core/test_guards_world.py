@@ -219,6 +219,13 @@ def test_a_storm_begins_and_ends(onsets: list[float], cluster: int | None, left_
     assert (None if refusal is None else refusal.retry_at) == (None if left_s is None else after(left_s))
 
 
+def test_the_share_can_be_lifted() -> None:
+    """At a hundred percent only the number counts."""
+    small = touching(case(policy=Policy(storm_percent=100)), namespace=None, cluster=5, others=0)
+    assert storm.check(history(small, onsets=(NOW,) * 9)) is None
+    assert storm.check(history(small, onsets=(NOW,) * 10)) is not None
+
+
 @given(st.lists(st.integers(0, 600), max_size=40), st.integers(2, 12))
 def test_the_last_trip_is_found_as_by_looking_everywhere(seconds: list[int], limit: int) -> None:
     """The moment of an onset that is the last of ``limit`` within the window, the latest such moment."""

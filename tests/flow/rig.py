@@ -66,6 +66,7 @@ ROOMY = Policy(
     blast_namespace_percent=100,
     blast_cluster_percent=100,
     storm=RateLimit(count=100_000, window_s=120),
+    storm_percent=100,
     quarantine=RateLimit(count=1000, window_s=86400),
     masking=RateLimit(count=1000, window_s=21600),
 )

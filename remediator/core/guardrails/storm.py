@@ -14,8 +14,7 @@ from remediator.model.case import Case
 from remediator.model.decision import HoldReason, Refusal
 from remediator.model.policy import Policy
 
-SHARE_PERCENT = 20
-"""Of the workloads that there are: so many new incidents are a storm, in a cluster that is small."""
+ALL = 100
 LEAST = 5
 """Fewer than that are no storm, however small the cluster is."""
 
@@ -47,9 +46,9 @@ def check(case: Case) -> Refusal | None:
 
 def threshold(policy: Policy, workloads: int | None) -> int:
     """Return how many new incidents are a storm: the policy's number, or less where there are few workloads."""
-    if workloads is None:
+    if workloads is None or policy.storm_percent >= ALL:
         return policy.storm.count
-    return min(policy.storm.count, max(LEAST, -(-workloads * SHARE_PERCENT // 100)))
+    return min(policy.storm.count, max(LEAST, -(-workloads * policy.storm_percent // 100)))
 
 
 def last_trip(onsets: Sequence[datetime], limit: int, window_s: int) -> datetime | None:
