@@ -41,18 +41,23 @@ class Census:
             await self.clock.sleep(EVERY_S)
 
     async def count(self) -> None:
-        """Count once; a namespace that cannot be counted keeps its last number for a while, and is told once."""
+        """Count once; a namespace that cannot be counted keeps its last number for a while, and is told once.
+
+        Nothing of it is known before all of it is: a part of the cluster would be taken for a small one.
+        """
         wanted = frozenset(self.namespaces())
         refused = set()
+        counts: dict[str, tuple[float, int]] = {}
         for namespace in sorted(wanted):
             try:
-                self._counts[namespace] = (self.clock.monotonic(), await self._count(namespace))
+                counts[namespace] = (self.clock.monotonic(), await self._count(namespace))
             except ClusterError as error:
                 refused.add(namespace)
                 if namespace not in self._refused:
                     self.tell("uncounted", f"the workloads of namespace {namespace} cannot be counted: {error}")
         self._refused = frozenset(refused)
-        self._counts = {namespace: known for namespace, known in self._counts.items() if namespace in wanted}
+        kept = {namespace: known for namespace, known in self._counts.items() if namespace in wanted}
+        self._counts = kept | counts
 
     def population(self, namespace: str) -> Population:
         """Return what is known now about a namespace, and about all of them together."""

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import web
+
 from remediator.adapters.kubernetes.access import ClusterAccess
 from remediator.adapters.kubernetes.census import OLDEST_S, Census
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.model.facts import Population
+from remediator.sandbox.api import Proceed
+from remediator.sandbox.calls import Call
 from remediator.sandbox.resources import DEPLOYMENTS
 from remediator.sandbox.server import SandboxServer
 from tests.fakes.clock import StillClock
@@ -57,6 +61,22 @@ async def test_workloads_are_counted_where_rules_may_act(tmp_path: Path) -> None
         assert told == []
         asked = [one for one in sandbox.requests if one.query.get("limit") == "1"]
         assert len(asked) == 6
+
+
+async def test_half_a_count_is_no_count(tmp_path: Path) -> None:
+    """While the last namespace is still being counted, a sum without it would make three alerts look like a storm."""
+    async with census(tmp_path, {"backstage", "dev-portal"}) as (count, sandbox, _, _):
+        meanwhile = []
+
+        async def look(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if "/dev-portal/" in call.path:
+                meanwhile.append(count.population("backstage"))
+            return await proceed()
+
+        sandbox.middlewares.append(look)
+        await count.count()
+        assert meanwhile == [Population()] * 3
+        assert count.population("backstage") == Population(namespace=5, cluster=6)
 
 
 async def test_what_cannot_be_counted_is_unknown_and_told_once(tmp_path: Path) -> None:
