@@ -51,6 +51,8 @@ class DemoDaemon:
         words = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]
         words += ["--rules", str(rules), "--state-dir", str(self.state_dir), "--kubeconfig", str(kubeconfig)]
         words += ["--webhook-token-file", str(token), "--spacing", "0s", "--open-per-cluster", "3"]
+        # Four workloads are too few for shares of them to mean anything.
+        words += ["--blast-namespace-percent", "100", "--blast-cluster-percent", "100"]
         with self.log.open("wb") as log:
             process = await asyncio.create_subprocess_exec(sys.executable, *WORDS, *words, stdout=log, stderr=log)
         self._process = process
