@@ -20,6 +20,7 @@ from bench.lines import answer_lines
 DEPLOYMENT = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 SINCE = "2026-01-01T00:00:00Z"
 REPLICAS = 2
+CONDITIONS = (("Available", "MinimumReplicasAvailable"), ("Progressing", "NewReplicaSetAvailable"))
 _CONFLICT = 409
 
 Json = dict[str, Any]
@@ -112,8 +113,12 @@ def _deployment(namespace: str, name: str) -> Json:
             "strategy": rolling,
             "template": {"metadata": {"labels": labels, "annotations": {}}, "spec": {"containers": [container]}},
         },
-        "status": {**counts, "observedGeneration": 1},
+        "status": {**counts, "observedGeneration": 1, "conditions": [_condition(*known) for known in CONDITIONS]},
     }
+
+
+def _condition(kind: str, reason: str) -> Json:
+    return {"type": kind, "status": "True", "reason": reason, "lastUpdateTime": SINCE, "lastTransitionTime": SINCE}
 
 
 def _pod(namespace: str, name: str, number: int) -> Json:
