@@ -138,7 +138,5 @@ def duration(text: str) -> int:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if seconds < 1:
-        raise argparse.ArgumentTypeError(
-            "a pause lasts a second at least; without --for it lasts until it is resumed"
-        )
+        raise argparse.ArgumentTypeError("a pause lasts a second at least; without --for it lasts until it is resumed")
     return seconds

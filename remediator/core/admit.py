@@ -14,6 +14,7 @@ from msgspec import Struct, field, structs
 
 from remediator.core.decide import decide
 from remediator.core.guardrails import scopes
+from remediator.core.guardrails.shares import ALL
 from remediator.core.hush import hushed
 from remediator.core.planning import Draft, plan
 from remediator.model.action import ActionState, PastAction
@@ -84,8 +85,10 @@ def needed_scopes(items: tuple[Assessed, ...], rules: Lookup, policy: Policy) ->
 
 def outlook(policy: Policy) -> Outlook:
     """Return what the guards will ask for beside windows and targets."""
+    # Where all may be touched, nobody has to know what was.
+    shares = min(policy.blast_namespace_percent, policy.blast_cluster_percent)
     return Outlook(
-        touched_s=policy.blast_window_s,
+        touched_s=policy.blast_window_s if shares < ALL else 0,
         onsets_s=policy.storm.window_s + policy.storm_quiet_s,
         platform=tuple(sorted({brake.alertname for brake in policy.brakes})),
     )

@@ -24,9 +24,7 @@ def manifest(user: str, max_replicas: int) -> str:
     Raises ConfigError for a user name that cannot be one.
     """
     if not user or len(user) > LONGEST_USER or not user.isprintable():
-        raise ConfigError(
-            f"{user[:60]!r} cannot be a user's name; give what `kubectl auth whoami` says"
-        )
+        raise ConfigError(f"{user[:60]!r} cannot be a user's name; give what `kubectl auth whoami` says")
     # A JSON string is a CEL string too, whatever quotes and backslashes the name holds.
     quoted = json.dumps(user)
     text = _MANIFEST.read_text(encoding="utf-8")

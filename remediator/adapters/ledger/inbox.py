@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -18,8 +17,6 @@ from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.signal import Delivery, Quarantined, Receipt, Signal
 
 Fact = tuple[str, str, str, datetime]
-WAKE_EVERY_S = 0.1
-
 Deliveries: TypeAlias = GroupCommit[Delivery, Receipt]
 
 
@@ -61,33 +58,11 @@ def deliveries_together(pool: LedgerPool, *, seconds: float = 5.0) -> Deliveries
     """Return the group commit of deliveries on ``pool``; somebody has to run it. Nobody waits more than ``seconds``."""
     return GroupCommit(
         pool,
-        DeliveryWriter(asyncio.get_running_loop().time).write,
+        write_deliveries,
         size=_size,
         limits=GroupLimits(seconds=seconds, writers=2),
         is_one_statement=_is_one_statement,
     )
-
-
-class DeliveryWriter:
-    """Stores deliveries, and wakes the other replicas: at once when it is quiet, not with every batch of a storm.
-
-    A notification costs the server about as much as a small batch does. The replica that stored the alerts rings its
-    own bell, and the others poll: what is left out here costs only time, and only where a replica dies in between.
-    """
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        """``monotonic`` tells the time in seconds."""
-        self._monotonic = monotonic
-        self._next_wake = float("-inf")
-
-    async def write(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[Receipt]:
-        """As ``write_deliveries``."""
-        now = self._monotonic()
-        wake = now >= self._next_wake
-        receipts = await write_deliveries(connection, deliveries, wake=wake)
-        if wake:
-            self._next_wake = now + WAKE_EVERY_S
-        return receipts
 
 
 def _size(delivery: Delivery) -> int:
@@ -100,12 +75,11 @@ def _is_one_statement(deliveries: Sequence[Delivery]) -> bool:
     return not any(delivery.quarantined or delivery.truncated for delivery in deliveries)
 
 
-async def write_deliveries(
-    connection: Connection, deliveries: Sequence[Delivery], *, wake: bool = True
-) -> list[Receipt]:
+async def write_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> list[Receipt]:
     """Store many deliveries at once. A fact that two of them bring counts as new for the first.
 
-    ``wake``: tell the other replicas where something was new.
+    Other replicas are not told: this one rings its own bell, and waits for one that is matching already. Where it dies
+    in between, the others' polls find what it stored.
     """
     facts: dict[Fact, Signal] = {}
     owners: dict[Fact, int] = {}
@@ -121,7 +95,7 @@ async def write_deliveries(
     if facts:
         # In one order everywhere: two replicas that store the same alerts would otherwise deadlock.
         ordered = [facts[fact] for fact in sorted(facts)]
-        for new_fact in _new(await _put(connection, ordered, wake), facts):
+        for new_fact in _new(await _put(connection, ordered), facts):
             new[owners[new_fact]] += 1
     await _put_aside(connection, deliveries)
     return [
@@ -137,9 +111,9 @@ def _new(told: asyncpg.Record, facts: dict[Fact, Signal]) -> Iterable[Fact]:
     return facts if told["fresh"] else ()
 
 
-async def _put(connection: Connection, signals: list[Signal], wake: bool) -> asyncpg.Record:  # noqa: FBT001 - own file
+async def _put(connection: Connection, signals: list[Signal]) -> asyncpg.Record:
     # One JSON text costs a third of what ten arrays do, and the server as much as before.
-    (told,) = await connection.fetch(QUERIES["put_signals"], rows.as_json(signals), len(signals), wake)
+    (told,) = await connection.fetch(QUERIES["put_signals"], rows.as_json(signals), len(signals))
     return told
 
 

@@ -18,6 +18,9 @@ from remediator.model.incident import Candidate, Cause
 from remediator.model.signal import AlertState
 from remediator.ports.matching import AlertKey, Judge, JudgeAgain, Matched, MatchReport, NewCandidate
 
+FEW = 8
+"""Up to so many signals are matched under the admission's lock from the start, where it is free."""
+
 
 class _Made(Struct, frozen=True):
     id: int
@@ -43,11 +46,14 @@ class LedgerMatchStore:
         try:
             async with transaction(self._pool, QUERIES["lock_matching"]) as connection:
                 mine = True
-                waiting = await connection.fetch(QUERIES["take_signals"], limit)
+                waiting = await connection.fetch(QUERIES["take_signals"], limit, FEW)
                 if not waiting:
                     return MatchReport()
                 signals = tuple(rows.stored_signal(row) for row in waiting)
                 made = judge(signals, _states(waiting))
+                if (made.candidates or made.resolved) and not waiting[0]["alone"]:
+                    # Else a decision under way could end the candidate that stands for a new episode, unaware of it.
+                    await lock_admission(connection)
                 leased = await _write(connection, made, [signal.id for signal in signals])
         except LedgerError as error:
             if mine or not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
@@ -63,7 +69,7 @@ class LedgerMatchStore:
             candidates = judge(states)
             if candidates:
                 await lock_admission(connection)
-                await _record(connection, Matched(candidates=candidates), [])
+                await _write(connection, Matched(candidates=candidates), [])
         return (states[-1].source, states[-1].fingerprint) if states else None
 
 
@@ -72,19 +78,12 @@ def _states(waiting: Sequence[rows.Row]) -> dict[AlertKey, AlertState]:
 
 
 async def _write(connection: Connection, made: Matched, judged: Sequence[int]) -> tuple[Candidate, ...]:
-    if made.candidates or made.resolved:
-        # Else a decision under way could end the candidate that stands for a new episode, not knowing of it.
-        await lock_admission(connection)
+    """Write a batch, and return the candidates that are leased for us. New ones and ends need ``lock_admission``."""
     if made.resolved:
         # Actions before incidents before candidates: the order in which an action's end locks them, too.
         ended = [key[0] for key in made.resolved], [key[1] for key in made.resolved]
         await connection.execute(QUERIES["hasten_verification"], *ended)
         await connection.execute(QUERIES["hasten_incidents"], *ended)
-    return await _record(connection, made, judged)
-
-
-async def _record(connection: Connection, made: Matched, judged: Sequence[int]) -> tuple[Candidate, ...]:
-    """Write a batch, and return the candidates that were leased for whoever matches."""
     (row,) = await connection.fetch(
         QUERIES["record_matched"],
         rows.as_json(made.states),

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
-from remediator.adapters.ledger.matching import LedgerMatchStore
+from remediator.adapters.ledger.matching import FEW, LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.core.signals import fold
@@ -221,6 +221,22 @@ async def test_a_new_episode_is_not_lost_to_a_decision_under_way(pool: LedgerPoo
             await blocked(owner)
         assert (await matching).count == 1
     assert await column(owner, "candidates", "state", order="id") == ["decided", "new"]
+
+
+@pytest.mark.parametrize(("count", "alone"), [(FEW, True), (FEW + 1, False)])
+async def test_a_few_signals_take_the_lock_of_decisions_with_them(
+    pool: LedgerPool, owner: Owner, count: int, alone: bool
+) -> None:
+    """Where it is free, their candidates cost one round trip less; a large batch does not hold decisions up."""
+    await accept(pool, of(*(signal(number) for number in range(count))))
+    async with asyncio.TaskGroup() as tasks:
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE remediator.alerts IN EXCLUSIVE MODE")
+            matching = tasks.create_task(LedgerMatchStore(pool).match(500, Clerk()))
+            await blocked(owner, by="relation")
+            free = QUERIES["lock_admission"].replace("pg_advisory", "pg_try_advisory")
+            assert await owner.fetchval(free) is not alone
+        assert (await matching).count == count
 
 
 async def test_a_batch_that_makes_no_work_waits_for_no_decision(pool: LedgerPool, owner: Owner) -> None:

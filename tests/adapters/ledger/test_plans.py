@@ -103,8 +103,8 @@ NONE = "NULL::text"
 
 # The values of each statement, and how many rows all its scans together may look at: what its answer is worth.
 HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
-    ("put_signals", (GIVEN, "500", "true"), 0),
-    ("take_signals", ("500",), 1600),
+    ("put_signals", (GIVEN, "500"), 0),
+    ("take_signals", ("500", "8"), 1600),
     ("count_waiting", ("200001",), 1100),
     ("record_matched", (STATES, "'[]'", "'[]'", "ARRAY(SELECT generate_series(99501, 100000))", "0"), 1100),
     ("hasten_incidents", (SOURCES, PRINTS), 2100),

@@ -37,8 +37,7 @@ SELECT count(*)::int AS fresh,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(source) END AS sources,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(fingerprint) END AS fingerprints,
        CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(status) END AS statuses,
-       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(starts_at) END AS starts,
-       CASE WHEN $3::bool AND count(*) > 0 THEN pg_notify('remediator', 'match')::text END AS woken
+       CASE WHEN count(*) BETWEEN 1 AND $2::int - 1 THEN array_agg(starts_at) END AS starts
 FROM put
 WHERE fresh;
 
