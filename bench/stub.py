@@ -40,8 +40,8 @@ class Stub:
         return _answer(self._deployment(request))
 
     async def patch(self, request: web.Request) -> web.Response:
-        """Merge, if the version and uid in the patch are those of the object."""
-        self.writes.append((request.path, time.monotonic_ns()))
+        """Merge, if the version and uid in the patch are those of the object; note when what was stored came."""
+        came = time.monotonic_ns()
         found = self._deployment(request)
         change: Json = msgspec.json.decode(await request.read())
         wanted = change.get("metadata", {})
@@ -55,6 +55,9 @@ class Stub:
                     "message": field,
                 }
                 return _answer(status, _CONFLICT)
+        if "dryRun" in request.query:
+            return _answer(found)
+        self.writes.append((request.path, came))
         merge(found, change)
         self._version += 1
         meta = found["metadata"]
