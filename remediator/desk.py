@@ -18,9 +18,10 @@ from remediator.adapters.ledger.pauses import LedgerPauseStore
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords
+from remediator.adapters.ledger.undo import LedgerUndos
 from remediator.model.errors import ConfigError
 from remediator.ports.clock import Clock
-from remediator.ports.ledger import Approvals, LedgerReader
+from remediator.ports.ledger import Approvals, LedgerReader, Undos
 from remediator.ports.pauses import PauseStore
 from remediator.ports.seals import SealReader
 from remediator.settings import load_settings
@@ -41,6 +42,7 @@ class Desk:
     view: LedgerReader
     records: SealReader
     approvals: Approvals
+    undos: Undos
     pauses: PauseStore
     clock: Clock
     live: bool
@@ -64,6 +66,7 @@ async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
             view=LedgerView(pools.read),
             records=LedgerRecords(pools.read),
             approvals=appender,
+            undos=LedgerUndos(pools.stages),
             pauses=LedgerPauseStore(pools.stages),
             clock=SystemClock(),
             live=live,

@@ -78,7 +78,7 @@ async def start(draft: Draft) -> None:
     """
     settings = draft.settings
     logs.set_up(logs.LogFormat(settings.log_format), logs.LogLevel(settings.log_level))
-    observer = Telemetry(actions=ACTIONS)
+    observer = Telemetry(actions=(*ACTIONS, "undo"))
     async with interruptible() as interrupt, AsyncExitStack() as stack:
         daemon = Daemon(draft, observer)
         await daemon.set_up(stack)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reject": ("approve", "say no to an action that waits for a person"),
     "pause": ("pause", "stop all changes, or some: the kill switch"),
     "resume": ("pause", "let changes go on"),
+    "undo": ("undo", "return what an action changed to what it was before"),
     "policy": ("policy", "the admission policies that hold remediator to what it needs, for kubectl apply"),
     "ledger": ("ledger", "verify or export the ledger as a whole"),
     "schema": ("schema", "the JSON Schema of rule files, for editors"),

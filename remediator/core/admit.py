@@ -17,6 +17,7 @@ from remediator.core.guardrails import scopes
 from remediator.core.guardrails.shares import ALL
 from remediator.core.hush import hushed
 from remediator.core.planning import Draft, plan
+from remediator.core.undo import RETURN_GUARDS, too_late
 from remediator.model.action import ActionState, PastAction
 from remediator.model.case import AdmissionBatch, Assessed, Case, History, Outlook, Ruling, Scope, Touched, Window
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
@@ -187,7 +188,7 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
         policy=law.policy,
         freezes=law.freezes,
     )
-    decision = decide(case)
+    decision = decide(case, RETURN_GUARDS) if item.candidate.cause is Cause.UNDO else decide(case)
     if isinstance(decision, Act) and proposal.changes:
         tally.count(case, batch.now)
     elif isinstance(decision, Ask):
@@ -198,6 +199,8 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
 def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, target: Target | None) -> Refusal | None:
     """Say why there is nothing to decide: the alert is over or silenced, or this rule is at work on this target."""
     candidate = item.candidate
+    if candidate.cause is Cause.UNDO:
+        return too_late(candidate, batch.now)
     if not batch.firing.get(candidate.id, False):
         return Refusal(reason=HoldReason.NOT_FIRING, message="the alert is no longer firing")
     if candidate.id in batch.hushed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from remediator.core.guardrails import GUARDS, Guard, refusals
 from remediator.model.case import Case
 from remediator.model.decision import Act, Ask, Decision, Hold, Observe, Refusal
+from remediator.model.incident import Cause
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Rule
 
@@ -29,7 +30,12 @@ def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
 
 
 def approved(case: Case) -> bool:
-    """Tell whether a person said yes to this very plan: facts and rules may have changed while it was thought about."""
+    """Tell whether a person said yes to this very plan: facts and rules may have changed while it was thought about.
+
+    An undo is a person's wish in itself.
+    """
+    if case.candidate.cause is Cause.UNDO:
+        return True
     return bool(case.candidate.approved_by) and case.candidate.approved_plan == case.plan.summary
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from msgspec import structs
 
 from remediator.core.targets import not_allowed, unusable
+from remediator.core.undo import proposal
 from remediator.model.decision import HoldReason, Refusal
 from remediator.model.facts import Facts
-from remediator.model.incident import Candidate
+from remediator.model.incident import Candidate, Cause
 from remediator.model.plan import CannotPlan, CaptureEvidence, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule, Rung
@@ -20,7 +21,10 @@ Draft = Callable[[Rung, Target, Facts, Rule, Policy], Plan | CannotPlan]
 
 
 def plan(candidate: Candidate, rule: Rule, facts: Facts, policy: Policy, draft: Draft) -> Plan | Refusal:
-    """Plan the candidate's rung. Evidence is captured first where the rule wants it and pods may end."""
+    """Plan the candidate's rung, or the undo that it is. Evidence is captured first where pods may end, if wanted."""
+    if candidate.cause is Cause.UNDO:
+        undo = proposal(candidate, facts)
+        return undo if isinstance(undo, Refusal) else not_allowed(undo.target, rule) or undo
     if not 0 <= candidate.rung < len(rule.ladder):
         return _spent(candidate, rule)
     if facts.workload is None or facts.problem:

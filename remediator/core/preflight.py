@@ -53,7 +53,9 @@ def _forbidden(action: Action, workload: WorkloadFacts, rule: Rule, policy: Poli
 
 def _unsound(action: Action, workload: WorkloadFacts, rule: Rule, policy: Policy, now: datetime) -> Refusal | None:
     """Refuse a change that was sensible when it was decided and is not any more."""
-    dead = _cannot_roll(action, workload) or _replicas_moved(action, workload)
+    # An undo takes away what its action added; what may have moved is looked at in core.undo.
+    moved = _replicas_moved(action, workload) if action.plan.undoes is None else None
+    dead = _cannot_roll(action, workload) or moved
     if dead is not None or not action.plan.disruptive:
         return dead
     return shortage(workload, rule, policy, now) or unfinished(workload, now)

@@ -13,6 +13,7 @@ from remediator.flow.parts import Parts
 from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
 from remediator.model.decision import Ask, Hold
 from remediator.model.errors import PortError
+from remediator.model.incident import Cause
 from remediator.ports.admission import AdmissionReport, Writ
 from remediator.ports.observer import StageEvent
 
@@ -109,7 +110,8 @@ def _writ(ruling: Ruling) -> Writ:
     decision = ruling.decision
     workload = ruling.assessed.facts.workload
     people = ""
-    if isinstance(decision, Hold) and record.needs_people(decision):
+    asked_for = ruling.assessed.candidate.cause is Cause.UNDO  # whoever did is told by the command
+    if isinstance(decision, Hold) and record.needs_people(decision) and not asked_for:
         people = record.hold_message(decision)
     elif isinstance(decision, Ask):
         people = f"asks for approval to {decision.plan.summary}: {decision.because}"

@@ -12,9 +12,10 @@ from msgspec import Struct, field
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.reading import facts_within
+from remediator.flow.undo import undo_facts
 from remediator.model.case import Assessed
 from remediator.model.facts import Facts
-from remediator.model.incident import Candidate
+from remediator.model.incident import Candidate, Cause
 from remediator.ports.matching import NewCandidate
 from remediator.ports.observer import StageEvent
 
@@ -128,6 +129,8 @@ class Assess:
         reader, target = self.parts.cluster.reader, rule.target
 
         async def read() -> Facts:
+            if isinstance(candidate, Candidate) and candidate.cause is Cause.UNDO:
+                return await undo_facts(self.parts, candidate)
             _, found = await reader.resolve_and_read(candidate.labels, target)
             return found
 

@@ -13,6 +13,7 @@ from msgspec import structs
 from remediator.core.guardrails.frozen import freezing
 from remediator.core.guardrails.paused import stopped
 from remediator.core.preflight import recheck
+from remediator.core.undo import touched_since
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.crew import Crew
@@ -137,7 +138,7 @@ class Execute(Crew):
         if action.attempts > self.parts.bounds.action_attempts:
             note = f"given up after {action.attempts - 1} attempts that ended without a word"
             return self._conclusion(claim, ActionState.REFUSED, note)
-        if not claim.firing:
+        if not claim.firing and action.plan.undoes is None:
             note = "the alert stopped firing before anything was done"
             return self._conclusion(claim, ActionState.EXPIRED, note, HoldReason.NOT_FIRING.value)
         if claim.now > action.good_until:
@@ -212,7 +213,8 @@ class Execute(Crew):
         refusal = (
             stopped(self.parts.paused_here(), action.target, action.rule, now)
             or freezing(freezes, action.target, now)
-            or recheck(action, live.facts, rule, self.parts.policy, approved=claim.approved)
+            or touched_since(action.plan, live.image.object)
+            or recheck(action, live.facts, rule, self.parts.policy, approved=claim.approved or bool(action.plan.undoes))
         )
         return (refusal.message, refusal.reason.value) if refusal is not None else None
 

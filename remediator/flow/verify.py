@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from remediator.core.judge import Judgement, Question, judge
+from remediator.core.undo import judge_return
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
 from remediator.flow.reading import read_workload
+from remediator.flow.undo import undone_entries
 from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, Verdict
 from remediator.model.entry import EntryKind
@@ -70,7 +72,7 @@ class Verify:
     async def _judge(self, item: Due) -> Judgement:
         rule = self.parts.rulebook.named(item.action.rule)
         facts = await read_workload(self.parts, item.action.target)
-        return judge(
+        return (judge if item.action.plan.undoes is None else judge_return)(
             Question(
                 now=item.now,
                 applied_at=item.action.applied_at or item.now,
@@ -93,7 +95,7 @@ class Verify:
             fence=action.fence,
             state=state,
             note=summary,
-            entries=(action_entry(EntryKind.ACTION_VERIFIED, action, summary, data),),
+            entries=(action_entry(EntryKind.ACTION_VERIFIED, action, summary, data), *undone_entries(action, state)),
             successor=self._successor(item, state, judgement.message),
         )
         if await self.parts.stores.actions.conclude(conclusion):
@@ -104,7 +106,7 @@ class Verify:
         self.bells.ring(Stage.ASSESS, Stage.CLOSE, Stage.NOTIFY)
 
     def _successor(self, item: Due, state: ActionState, message: str) -> Successor:
-        if state is ActionState.RECOVERED:
+        if state is ActionState.RECOVERED and item.action.plan.undoes is None:
             return Recovered(message=f"{item.action.plan.summary}: {message}")
         rule = self.parts.rulebook.named(item.action.rule)
         return successors.after(rule, item.action, successors.Ending(state=state, note=message, tries=item.tries))

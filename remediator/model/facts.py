@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from remediator.model.target import Target
+from remediator.model.undo import Undoing
 
 
 class PodFacts(Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     ``workload`` is None where the target could not be read; then ``problem`` is the closed reason (``target_missing``,
     ``target_ambiguous``, ``target_not_found``, ``target_not_allowed``, ``cluster_unreachable``) and ``detail`` says
-    more. Unknown is never healthy: None must not be read as zero.
+    more. Unknown is never healthy: None must not be read as zero. ``undo`` is read where an action is to be undone.
     """
 
     read_at: datetime
@@ -95,3 +96,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     problem: str = ""
     detail: str = ""
     retryable: bool = False
+    undo: Undoing | None = None

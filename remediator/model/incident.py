@@ -40,6 +40,7 @@ class Cause(StrEnum):
     SIGNAL = "signal"
     NEXT_RUNG = "next_rung"
     APPROVED = "approved"
+    UNDO = "undo"
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     ``first_seen_at`` is when it entered; ``tries`` counts the decisions already made about it (each a Hold with a
     retry) and is the row's version. ``incident`` is known from the second rung on. ``approved_plan`` is the summary of
-    the plan that ``approved_by`` said yes to.
+    the plan that ``approved_by`` said yes to. Of an UNDO ``approved_by`` has asked for it, and ``fingerprint`` is the
+    number of the action.
     """
 
     id: int

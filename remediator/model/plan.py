@@ -41,10 +41,26 @@ class Notify(Struct, frozen=True, kw_only=True, tag="notify"):
 Step = PatchObject | CaptureEvidence | Notify
 
 
+class Wrote(Struct, frozen=True, kw_only=True):
+    """One value that an action has written, and where."""
+
+    path: tuple[str, ...]
+    value: Any
+
+
+class Undoes(Struct, frozen=True, kw_only=True):
+    """Which action a plan undoes: its number, the mark that it left, and what it wrote. All of it must still stand."""
+
+    action: int
+    mark: str
+    wrote: tuple[Wrote, ...]
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """Steps in order. ``changes`` tells whether a step writes to the cluster; ``disruptive`` whether pods may end.
 
-    ``undo`` would return the target to what it was, computed from the facts of the decision.
+    ``undo`` would return the target to what it was, computed from the facts of the decision. ``undoes`` is set where
+    the plan is the undo of an earlier action.
     """
 
     action: str
@@ -54,6 +70,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     undo: tuple[Step, ...] = ()
     changes: bool = False
     disruptive: bool = False
+    undoes: Undoes | None = None
 
 
 class CannotPlan(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from remediator.model.action import Action, ActionState, BeforeImage
 from remediator.model.entry import NewEntry
+from remediator.model.undo import Former
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,11 @@ class Nothing(Struct, frozen=True, kw_only=True):
     """What comes next is already in motion."""
 
 
-Successor = NextRung | CallPeople | Recovered | Nothing
+class Settled(Struct, frozen=True, kw_only=True):
+    """Nothing comes after it, whatever fires: it was a person's wish."""
+
+
+Successor = NextRung | CallPeople | Recovered | Nothing | Settled
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -129,6 +134,10 @@ class ActionStore(Protocol):
 
     async def conclude(self, conclusion: Conclusion) -> bool:
         """End the action and set in motion what comes next, in one commit."""
+        ...
+
+    async def former(self, number: int) -> Former | None:
+        """Return an action that is to be undone, as it stands; None where there is no such action."""
         ...
 
     async def due(self, limit: int, lease_s: float) -> tuple[Due, ...]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from remediator.model.entry import Entry, NewEntry
 from remediator.model.incident import Incident
+from remediator.model.undo import Former
 
 
 class LedgerQuery(Struct, frozen=True, kw_only=True):
@@ -74,6 +75,18 @@ class LedgerReader(Protocol):
 
     async def counts(self) -> dict[str, Any]:
         """Return the figures of ``remediator status``: what waits where, open incidents, actions by state."""
+        ...
+
+
+class Undos(Protocol):
+    """Where a person asks for an action to be undone."""
+
+    async def former(self, number: int) -> Former | None:
+        """Return the action as it stands; None where there is none of that number."""
+        ...
+
+    async def ask(self, former: Former, *, actor: str, reason: str) -> bool:
+        """Put the wish where the daemon finds it, with its ledger entry; False: it is there already."""
         ...
 
 

@@ -12,8 +12,10 @@ from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.group_commit import GroupCommit
 from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
+from remediator.adapters.ledger.undo import read_former
 from remediator.model.action import ActionState, BeforeImage
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.undo import Former
 from remediator.ports.actions import (
     CallPeople,
     Claim,
@@ -23,6 +25,7 @@ from remediator.ports.actions import (
     NextRung,
     Nothing,
     Recovered,
+    Settled,
     Standing,
 )
 
@@ -98,6 +101,11 @@ class LedgerActionStore:
             await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
             await connection.execute(QUERIES["wake"], "assess")
         return True
+
+    async def former(self, number: int) -> Former | None:
+        """Return an action that is to be undone."""
+        async with statement(self._leases) as connection:
+            return await read_former(connection, number)
 
     async def due(self, limit: int, lease_s: float) -> tuple[Due, ...]:
         """Take applied actions whose next look is due."""
@@ -177,9 +185,10 @@ async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Ro
     if conclusion.say:
         await tell_people(connection, incident, conclusion.number, conclusion.say)
     match conclusion.successor:
-        case Nothing():
-            if _over(conclusion):
-                await _drive_on(connection, moved, moved["rung"])
+        case Nothing() if _over(conclusion):
+            await _drive_on(connection, moved, moved["rung"])
+        case Nothing() | Settled():
+            pass
         case NextRung(rung=rung):
             await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, incident)
         case Recovered(message=message):

@@ -70,7 +70,7 @@ RETURNING clock_timestamp() AS now,
 -- name: move_actions
 -- Moves actions to their next state, each only if its fence is still the owner's, with the ledger's entry about it; tells
 -- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, the
--- decision is fresh, and nobody has paused it. (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
+-- decision is fresh, and nobody has paused it. (An undo is a person's wish, whatever fires.) (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
 -- end hastens the look.)
 WITH given AS MATERIALIZED (
     SELECT place, number, fence, state, before_image, note, ended, entry
@@ -99,7 +99,7 @@ WITH given AS MATERIALIZED (
                    FROM remediator.incident_alerts AS tie
                    JOIN remediator.alerts AS alert USING (source, fingerprint)
                    WHERE tie.incident = action.incident AND alert.status = 'firing'
-               )))
+               ) OR action.plan -> 'undoes' ->> 'action' IS NOT NULL))
     RETURNING given.place, action.incident, action.rule, action.rung, action.candidate
 ), said AS (
     INSERT INTO remediator.ledger (kind, summary, incident, action, rule, target_key, reasons, data, actor)

@@ -1,0 +1,53 @@
+"""What undo adds to the stages: reading the object beside the action, and how the return of it ends."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from remediator.core.undo import undoing
+from remediator.flow.parts import Parts
+from remediator.model.action import Action, ActionState
+from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import ClusterError
+from remediator.model.facts import Facts
+from remediator.model.incident import Candidate
+from remediator.model.undo import Undoing
+
+
+async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
+    """Read the very object of the action that is to be undone, and compare it with how the action left it."""
+    former = await parts.stores.actions.former(int(candidate.fingerprint))
+    if former is None:
+        detail = f"there is no action A{candidate.fingerprint}"
+        return Facts(read_at=parts.clock.now(), problem="target_not_found", detail=detail)
+    facts = await parts.cluster.reader.facts(former.target)
+    if facts.workload is None:
+        return facts
+    if former.before is None:
+        return structs.replace(facts, undo=undoing(former, {}))
+    try:
+        live = await parts.cluster.reader.live(former.target)
+    except ClusterError as error:
+        if error.retryable:
+            raise
+        obstacle = f"the object cannot be read: {error}"
+        return structs.replace(facts, undo=Undoing(action=former.number, mark=former.id, obstacle=obstacle))
+    return structs.replace(facts, undo=undoing(former, live.image.object))
+
+
+def undone_entries(action: Action, state: ActionState) -> tuple[NewEntry, ...]:
+    """Return what the ledger says of the action that was undone, where the return of it held."""
+    if action.plan.undoes is None or state is not ActionState.RECOVERED:
+        return ()
+    number = action.plan.undoes.action
+    return (
+        NewEntry(
+            kind=EntryKind.ACTION_UNDONE,
+            summary=f"undone by A{action.number}",
+            incident=action.incident,
+            action=number,
+            rule=action.rule,
+            target_key=action.target.key,
+            data={"undone_by": action.number},
+        ),
+    )
