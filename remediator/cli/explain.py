@@ -85,7 +85,9 @@ def report(
 
 
 def _action(action: dict[str, Any], paint: Paint) -> list[str]:
-    how = f"mode {action['mode']}, rung {action['rung']}, fence {action['fence']}, attempts {action['attempts']}"
+    undoes = action["plan"].get("undoes")
+    why = f"undoes A{undoes['action']}" if undoes else f"rung {action['rung']}"
+    how = f"mode {action['mode']}, {why}, fence {action['fence']}, attempts {action['attempts']}"
     out = [
         paint(f"Action A{action['number']}: {safe(action['plan']['summary'])}", "bold"),
         f"  {action['state']} ({how})",
