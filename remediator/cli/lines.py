@@ -50,6 +50,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.FENCES: ("fences", "yellow"),
     EntryKind.STARTED: ("started", "dim"),
     EntryKind.STOPPED: ("stopped", "dim"),
+    EntryKind.STORM: ("STORM", "red"),
     EntryKind.PAUSED: ("PAUSED", "magenta"),
     EntryKind.RESUMED: ("resumed", "green"),
 }

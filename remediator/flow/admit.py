@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from remediator.actions.catalogue import draft
 from remediator.core import record
 from remediator.core.admit import Law, admit, needed_scopes, outlook
+from remediator.core.words import span
 from remediator.flow.assess import Assess
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.forgive import forgive
 from remediator.flow.parts import Parts
 from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Scope
-from remediator.model.decision import Ask, Hold
+from remediator.model.decision import Ask, Hold, HoldReason
+from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import PortError
 from remediator.model.incident import Cause
 from remediator.ports.admission import AdmissionReport, Writ
@@ -45,6 +48,7 @@ class Admit:
     bells: Bells
     assess: Assess
     last: AdmissionReport = field(default_factory=AdmissionReport)
+    _next_call: float = float("-inf")
 
     async def step(self) -> int:
         """Decide about what is ready; return how many candidates that were."""
@@ -88,7 +92,29 @@ class Admit:
             first = await self._decide(items[:middle], bench)
             return await self._decide(items[middle:], bench) or first
         self._tell(self.last, self.parts.clock.monotonic() - began)
+        await self._call_for_a_storm()
         return None
+
+    async def _call_for_a_storm(self) -> None:
+        """Call people once for a storm, not for each of its incidents; those are held and come back by themselves."""
+        quiet_s = self.parts.policy.storm_quiet_s
+        now = self.parts.clock.monotonic()
+        if HoldReason.STORM.value not in self.last.reasons or now < self._next_call:
+            return
+        summary = (
+            "a storm: many incidents began at almost the same time, so nothing is changed until it has been calm for "
+            f"{span(quiet_s)}; look for one cause of them all"
+        )
+        try:
+            called = await self.parts.stores.alarm.call_once(NewEntry(kind=EntryKind.STORM, summary=summary), quiet_s)
+        except PortError as error:
+            # The batch is decided and stays so; the next one that meets the storm calls.
+            forgive(error, "the call for a storm")
+            self.parts.observer.tell(StageEvent(stage="storm", outcome="trouble", fields={"error": str(error)}))
+            return
+        self._next_call = now + quiet_s
+        if called:
+            self.parts.observer.tell(StageEvent(stage="storm", outcome="escalated", fields={"summary": summary}))
 
     def _tell(self, report: AdmissionReport, seconds: float) -> None:
         if report.acts or report.observed:

@@ -12,7 +12,7 @@ from remediator.ports.admission import AdmissionStore
 from remediator.ports.clock import Clock
 from remediator.ports.cluster import ClusterReader, ClusterWriter, EvidenceReader
 from remediator.ports.incidents import IncidentStore, Outbox
-from remediator.ports.ledger import LedgerWriter
+from remediator.ports.ledger import Alarm, LedgerWriter
 from remediator.ports.matching import MatchStore
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import Observer
@@ -59,6 +59,7 @@ class Stores:
     incidents: IncidentStore
     outbox: Outbox
     ledger: LedgerWriter
+    alarm: Alarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class EntryKind(StrEnum):
     FENCES = "fences"
     STARTED = "daemon.started"
     STOPPED = "daemon.stopped"
+    STORM = "storm"
     PAUSED = "changes.paused"
     RESUMED = "changes.resumed"
 

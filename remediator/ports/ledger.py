@@ -30,6 +30,17 @@ class LedgerWriter(Protocol):
         ...
 
 
+class Alarm(Protocol):
+    """Calls people about what belongs to no incident."""
+
+    async def call_once(self, entry: NewEntry, within_s: float) -> bool:
+        """Append ``entry`` and tell people what it says, unless one of its kind is younger than ``within_s`` seconds.
+
+        Tells whether that was done. Of several replicas that call at once, one does.
+        """
+        ...
+
+
 class RuleSets(Protocol):
     """Keeps every rule set ever loaded."""
 

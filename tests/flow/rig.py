@@ -303,6 +303,7 @@ async def rig(
                 incidents=LedgerIncidentStore(pools.stages, pools.leases),
                 outbox=LedgerOutbox(pools.stages, pools.leases),
                 ledger=LedgerAppender(pools.stages),
+                alarm=LedgerAppender(pools.stages),
             ),
             cluster=Cluster(
                 reader=KubernetesReader(client, clock),

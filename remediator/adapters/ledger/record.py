@@ -32,6 +32,17 @@ class LedgerAppender:
                 await connection.execute(QUERIES["put_rule_set"], digest, rows.as_json(files))
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
 
+    async def call_once(self, entry: NewEntry, within_s: float) -> bool:
+        """Append an entry and tell people, unless one of its kind is younger."""
+        async with transaction(self._pool) as connection:
+            await connection.execute(QUERIES["lock_alarm"])
+            if await connection.fetchval(QUERIES["said_lately"], entry.kind.value, within_s):
+                return False
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+            message = {"incident": None, "payload": _alarm(entry)}
+            await connection.execute(QUERIES["put_outbox"], rows.as_json([message]))
+        return True
+
     async def answer(self, number: int, *, approved: bool, actor: str, reason: str) -> bool:
         """Record a person's answer to an action that waits for approval; a yes brings its rung back to be decided."""
         async with transaction(self._pool) as connection:
@@ -55,6 +66,20 @@ class LedgerAppender:
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
             await connection.execute(QUERIES["wake"], "assess")
         return True
+
+
+def _alarm(entry: NewEntry) -> dict[str, Any]:
+    """Return the message of an entry that belongs to no incident."""
+    return {
+        "incident": None,
+        "title": "remediator has stopped changing things",
+        "severity": "P1",
+        "target": "",
+        "rule": "",
+        "action": None,
+        "message": entry.summary,
+        "urgent": True,
+    }
 
 
 class LedgerView:

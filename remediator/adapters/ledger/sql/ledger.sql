@@ -111,3 +111,14 @@ SELECT clock_timestamp() AS now;
 -- name: ping
 -- The round trip of the readiness check.
 SELECT 1 AS ok;
+
+-- name: lock_alarm
+-- Replicas that notice the same thing at once call people one after the other, so that the second sees the first.
+SELECT pg_advisory_xact_lock(hashtextextended('remediator.alarm', 0));
+
+-- name: said_lately
+-- Whether the ledger has an entry of a kind that is younger than $2 seconds. (Sent when the lock is held.)
+SELECT EXISTS (
+    SELECT FROM remediator.ledger
+    WHERE kind = $1 AND at > clock_timestamp() - make_interval(secs => $2)
+) AS said;
