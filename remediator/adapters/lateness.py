@@ -9,8 +9,8 @@ from collections import deque
 
 from remediator.ports.clock import Clock
 
-LOOK_S = 0.05
-LOOKS = 20
+LOOK_S = 0.02
+LOOKS = 50
 KEPT = 60
 
 

@@ -99,9 +99,7 @@ class _Capture:
             self.missing[name] = f"not read within {self._step.deadline_s:g} s"
         else:
             # A log is redacted as it is read, line by line; documents are here.
-            self.parts[name] = seen if isinstance(seen, str) else redact.tree(seen)
-        # Redaction takes milliseconds of the loop's time: let the others in between.
-        await asyncio.sleep(0)
+            self.parts[name] = seen if isinstance(seen, str) else await _redacted(seen)
 
     async def _list(self, path: str, query: dict[str, str] | None = None, most: int = MOST_OF_A_LIST) -> list[Json]:
         document = await self._client.read(path, dict[str, Any], {**(query or {}), "limit": str(most)})
@@ -201,6 +199,18 @@ class _Capture:
     def _nodes(self) -> list[str]:
         names = {str(dig(pod, "spec", "nodeName") or "") for pod in self._pods}
         return sorted(name for name in names if is_name(name))
+
+
+async def _redacted(seen: Any) -> Any:
+    """Redact a document, or a list of them one by one: each takes a millisecond or so, and others come in between."""
+    await asyncio.sleep(0)
+    if not isinstance(seen, list):
+        return redact.tree(seen)
+    clean = []
+    for document in seen:
+        clean.append(redact.tree(document))
+        await asyncio.sleep(0)
+    return clean
 
 
 def _kept(document: Json, allowed: Json) -> Json:
