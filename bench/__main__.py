@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from bench import actions, intake, latency, matching, start
+from bench import actions, blocking, intake, latency, matching, memory, replicas, slow, start
 from bench.lines import BenchFailedError
 from bench.report import Report
 from remediator.model.errors import RemediatorError
@@ -23,6 +23,10 @@ machine and the same PostgreSQL. Quote the ratios, not the rates: docs/reference
   latency   from webhook to PATCH, 20 alerts a second, against the sandbox cluster
   actions   actions a second to distinct targets, closed loop, against a stub of the Kubernetes API
   match     cost of matching an alert, from 10 to 10,000 rules
+  replicas  two daemons on one database, beside one
+  slow      an API server that takes 50 ms for every answer: actions, and intake meanwhile
+  memory    100,000 alerts that fire: the daemon's memory, and what their repetition writes
+  blocking  the longest time without an answer while the largest things are done
   start     time to the first accepted webhook with an existing embedded database, and idle memory
   all       all of them
 """
@@ -54,11 +58,31 @@ async def _start(args: argparse.Namespace, folder: Path, report: Report) -> None
     await start.measure(folder, start.size(quick=args.quick, rounds=args.rounds), report)
 
 
+async def _memory(args: argparse.Namespace, folder: Path, report: Report) -> None:
+    await memory.measure(folder, memory.size(quick=args.quick, rounds=args.rounds), report)
+
+
+async def _slow(args: argparse.Namespace, folder: Path, report: Report) -> None:
+    await slow.measure(folder, slow.size(quick=args.quick, rounds=args.rounds), report)
+
+
+async def _replicas(args: argparse.Namespace, folder: Path, report: Report) -> None:
+    await replicas.measure(folder, replicas.size(quick=args.quick, rounds=args.rounds), report)
+
+
+async def _blocking(args: argparse.Namespace, folder: Path, report: Report) -> None:
+    await blocking.measure(folder, blocking.size(quick=args.quick, rounds=args.rounds), report)
+
+
 COMMANDS: dict[str, Measure] = {
     "intake": _intake,
     "latency": _latency,
     "actions": _actions,
     "match": _match,
+    "replicas": _replicas,
+    "slow": _slow,
+    "memory": _memory,
+    "blocking": _blocking,
     "start": _start,
 }
 

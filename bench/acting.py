@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -31,19 +31,31 @@ _SEEN_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """``alerts`` of one body each, every one to a workload of its own; ``rate`` a second, 0: closed loop."""
+    """``alerts`` of one body each, every one to a workload of its own; ``rate`` a second, 0: closed loop.
+
+    ``delay_s``: the stub answers every request so much later. ``concurrency``: requests to the API and actions at once
+    that the daemon is allowed; 0: as many as usual.
+    """
 
     alerts: int
     rate: float = 0.0
     connections: int = 16
     stub: bool = False
+    delay_s: float = 0.0
+    concurrency: int = 0
+
+    def words(self) -> tuple[str, ...]:
+        """Return what the daemon's command line says of it."""
+        both = str(self.concurrency)
+        return ("--cluster-concurrency", both, "--execute-concurrency", both) if self.concurrency else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What one round came to; times in milliseconds, one for each alert, from the moment its body was due.
 
-    ``rate``: writes a second from the first body to the last write. ``refused``: bodies not answered 200.
+    ``rate``: writes a second from the first body to the last write. ``refused``: bodies not answered 200. ``requests``:
+    how many the stub got until the last write, if it is one that is late.
     """
 
     ack_ms: list[float]
@@ -54,6 +66,7 @@ class Outcome:
     duplicates: int
     missing: int
     refused: int
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +80,19 @@ class _Acting:
 async def cluster(work: Work, folder: Path) -> AsyncIterator[Program]:
     """Run the sandbox with a Deployment for each alert, or the stub; its kubeconfig is in ``folder``."""
     kubeconfig = str(folder / "kubeconfig")
-    words = ("stub", [kubeconfig]) if work.stub else ("sandbox", [kubeconfig, str(work.alerts)])
+    words = ("stub", [kubeconfig, str(work.delay_s)]) if work.stub else ("sandbox", [kubeconfig, str(work.alerts)])
     async with program(*words, folder / "cluster.log") as found:
         yield found
 
 
 @asynccontextmanager
-async def _acting(name: str, rules: Path, dsn: str, api: Program, folder: Path) -> AsyncIterator[_Acting]:
+async def _acting(name: str, setup: Setup, api: Program) -> AsyncIterator[_Acting]:
     async with AsyncExitStack() as stack:
         if name == LIMIT:
-            task = msgspec.json.encode({"dsn": dsn, "cluster": api.ready["url"]}).decode()
-            limit = await stack.enter_async_context(program("limit", [task], folder / "limit.log"))
+            task = msgspec.json.encode({"dsn": setup.dsn, "cluster": api.ready["url"]}).decode()
+            limit = await stack.enter_async_context(program("limit", [task], setup.folder / "limit.log"))
             yield _Acting(limit.ready["port"], "", limit.pid)
             return
-        setup = Setup(folder=folder, rules=rules, dsn=dsn, kubeconfig=folder / "kubeconfig")
         ours = await stack.enter_async_context(daemon(setup))
         # Its client is imported beside the start; what is measured is a daemon that has been up for a while.
         await asyncio.sleep(2.0)
@@ -91,12 +103,17 @@ async def play(name: str, work: Work, server: Databases, rules: Path, folder: Pa
     """Run one system through the work on a fresh database and a fresh cluster."""
     made(folder)
     async with cluster(work, folder) as api, server.fresh(f"act_{folder.name}") as dsn:
-        async with _acting(name, rules, dsn, api, folder) as system:
+        setup = Setup(folder=folder, rules=rules, dsn=dsn, kubeconfig=folder / "kubeconfig", more=work.words())
+        async with _acting(name, setup, api) as system:
             before = proc.cpu_s([system.pid])
             sent = await _send(system, work, folder)
-            writes = await _writes(api, work.alerts)
+            await until_written(api, work.alerts)
+            times = await api.ask("times") if work.stub else []
             cpu, rss = proc.cpu_s([system.pid]) - before, proc.rss_mb([system.pid])
-        outcome = judge(sent, writes, cpu * 1e6 / work.alerts, rss)
+            writes = await writes_of(api)
+        last = max((at for _, at in writes), default=0)
+        requests = sum(1 for at in times if at <= last)
+        outcome = replace(judge(sent, writes, cpu * 1e6 / work.alerts, rss), requests=requests)
         if name == OURS and outcome.missing:
             await _explain(dsn, folder)
         return outcome
@@ -116,18 +133,21 @@ async def _send(system: _Acting, work: Work, folder: Path) -> Sent:
         return msgspec.convert(await load.ask("go", LATEST_S * 2), Sent)
 
 
-async def _writes(api: Program, wanted: int) -> list[tuple[str, int]]:
-    """Return the writes that the cluster saw, when all are there or none has come for a while."""
-    found: list[tuple[str, int]] = []
+async def until_written(api: Program, wanted: int) -> None:
+    """Wait until the cluster has seen all the writes, or none has come for a while."""
+    found = 0
     ends = time.monotonic() + LATEST_S
     quiet_since = time.monotonic()
-    while len(found) < wanted and time.monotonic() < min(ends, quiet_since + QUIET_S):
+    while found < wanted and time.monotonic() < min(ends, quiet_since + QUIET_S):
         await asyncio.sleep(_SEEN_EVERY_S)
-        now = [(str(path), int(at)) for path, at in await api.ask("dump")]
-        if len(now) > len(found):
+        now = len(await api.ask("dump"))
+        if now > found:
             quiet_since = time.monotonic()
         found = now
-    # Whatever is done twice is done soon after.
+
+
+async def writes_of(api: Program) -> list[tuple[str, int]]:
+    """Return the writes that the cluster has seen, a moment later: whatever is done twice is done soon after."""
     await asyncio.sleep(1.0)
     return [(str(path), int(at)) for path, at in await api.ask("dump")]
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import msgspec
 
 from bench.lines import BenchFailedError, environment, tail
@@ -35,13 +36,17 @@ INBOX = ("--inbox-limit", "10000000")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How to start it. ``dsn`` "": with an embedded database in ``folder``; ``kubeconfig`` None: without a cluster."""
+    """How to start it. ``dsn`` "": with an embedded database in ``folder``; ``kubeconfig`` None: without a cluster.
+
+    ``more``: further words of its command line.
+    """
 
     folder: Path
     rules: Path
     dsn: str = ""
     kubeconfig: Path | None = None
     port: int = 0
+    more: tuple[str, ...] = ()
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @property
@@ -60,7 +65,7 @@ class Setup:
         words += ["--webhook-token-file", str(token), *UNLIMITED, *CROWDS, *OPEN, *INBOX]
         words += ["--database-url", self.dsn] if self.dsn else []
         words += ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else []
-        return words
+        return [*words, *self.more]
 
     def environment(self) -> dict[str, str]:
         """Return its environment: no cluster but the one named, whoever runs the benchmark."""
@@ -121,3 +126,13 @@ async def _port(setup: Setup, process: asyncio.subprocess.Process) -> int:
     except TimeoutError as error:
         raise BenchFailedError(f"the daemon did not start within {START_S:.0f} s: {tail(setup.log)}") from error
     return int(msgspec.json.decode(place.read_bytes())["url"].rpartition(":")[2])
+
+
+async def metric(ours: Daemon, name: str) -> float:
+    """Return a figure without labels of its /metrics."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{ours.port}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    found = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+    if not found:
+        raise BenchFailedError(f"the daemon's /metrics have no {name}")
+    return float(found[0])

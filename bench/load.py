@@ -29,7 +29,11 @@ _LENGTH = b"content-length:"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send where. ``rate`` in bodies a second; 0: closed loop. ``path`` begins with a slash."""
+    """What to send where. ``rate`` in bodies a second; 0: closed loop. ``path`` begins with a slash.
+
+    ``first`` is the number of the first body. ``odd``: each body ends in a line break, as Alertmanager never sends it,
+    and has to be read exactly.
+    """
 
     port: int
     run: str
@@ -40,6 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     token: str = ""
     path: str = PATH
+    first: int = 0
+    odd: bool = False
 
 
 class Sent(msgspec.Struct, kw_only=True):
@@ -102,7 +108,8 @@ class Load:
             f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\nUser-Agent: Alertmanager/0.28\r\n"
             f"{authorization}Content-Type: application/json\r\nContent-Length: "
         ).encode()
-        bodies = (body(series, number) for number in range(plan.bodies))
+        end = b"\n" if plan.odd else b""
+        bodies = (body(series, plan.first + number) + end for number in range(plan.bodies))
         self.requests = [b"%b%d%b%b" % (head, len(text), _HEAD_END, text) for text in bodies]
         self.sent = Sent(due=[0] * plan.bodies, done=[0] * plan.bodies, status=[0] * plan.bodies)
         self.connections: list[Connection] = []

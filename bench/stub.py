@@ -1,6 +1,7 @@
 """A stub of the Kubernetes API: any Deployment is there, healthy, and can be patched. As little work as possible.
 
-``dump`` answers with the writes: the path of each, and when it came (monotonic nanoseconds).
+``dump`` answers with the writes: the path of each, and when it came (monotonic nanoseconds). With a delay, each request
+is answered so many seconds later, and ``times`` answers with when each came.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 import msgspec
 import yaml
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from bench.lines import answer_lines
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 SINCE = "2026-01-01T00:00:00Z"
 REPLICAS = 2
-CONDITIONS = (("Available", "MinimumReplicasAvailable"), ("Progressing", "NewReplicaSetAvailable"))
 _CONFLICT = 409
 
 Json = dict[str, Any]
@@ -29,8 +30,10 @@ Json = dict[str, Any]
 class Stub:
     """Deployments by namespace and name, made when they are first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay_s: float = 0.0) -> None:
         """Begin with nothing."""
+        self.delay_s = delay_s
+        self.requests: list[int] = []
         self.deployments: dict[tuple[str, str], Json] = {}
         self.writes: list[tuple[str, int]] = []
         self._version = 1000
@@ -40,8 +43,8 @@ class Stub:
         return _answer(self._deployment(request))
 
     async def patch(self, request: web.Request) -> web.Response:
-        """Merge, if the version and uid in the patch are those of the object; note when what was stored came."""
-        came = time.monotonic_ns()
+        """Merge, if the version and uid in the patch are those of the object."""
+        self.writes.append((request.path, time.monotonic_ns()))
         found = self._deployment(request)
         change: Json = msgspec.json.decode(await request.read())
         wanted = change.get("metadata", {})
@@ -55,9 +58,6 @@ class Stub:
                     "message": field,
                 }
                 return _answer(status, _CONFLICT)
-        if "dryRun" in request.query:
-            return _answer(found)
-        self.writes.append((request.path, came))
         merge(found, change)
         self._version += 1
         meta = found["metadata"]
@@ -76,9 +76,20 @@ class Stub:
         """Answer any other list: there is nothing."""
         return _answer({"kind": "List", "apiVersion": "v1", "metadata": {"selfLink": request.path}, "items": []})
 
+    @web.middleware
+    async def late(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Note, and answer later."""
+        self.requests.append(time.monotonic_ns())
+        await asyncio.sleep(self.delay_s)
+        return await handler(request)
+
     async def dump(self) -> Any:
         """Return the writes."""
         return self.writes
+
+    async def times(self) -> Any:
+        """Return when requests came; they are noted only where they are delayed."""
+        return self.requests
 
     def _deployment(self, request: web.Request) -> Json:
         key = request.match_info["namespace"], request.match_info["name"]
@@ -116,12 +127,8 @@ def _deployment(namespace: str, name: str) -> Json:
             "strategy": rolling,
             "template": {"metadata": {"labels": labels, "annotations": {}}, "spec": {"containers": [container]}},
         },
-        "status": {**counts, "observedGeneration": 1, "conditions": [_condition(*known) for known in CONDITIONS]},
+        "status": {**counts, "observedGeneration": 1},
     }
-
-
-def _condition(kind: str, reason: str) -> Json:
-    return {"type": kind, "status": "True", "reason": reason, "lastUpdateTime": SINCE, "lastTransitionTime": SINCE}
 
 
 def _pod(namespace: str, name: str, number: int) -> Json:
@@ -149,10 +156,10 @@ def write_kubeconfig(path: Path, url: str) -> None:
     path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **parts}), encoding="utf-8")
 
 
-async def main(kubeconfig: Path) -> None:
+async def main(kubeconfig: Path, delay_s: float) -> None:
     """Be the program: ready with address and kubeconfig; ``dump`` answers with the writes."""
-    stub = Stub()
-    app = web.Application()
+    stub = Stub(delay_s)
+    app = web.Application(middlewares=[stub.late] if delay_s else [])
     app.router.add_get(DEPLOYMENT, stub.read)
     app.router.add_patch(DEPLOYMENT, stub.patch)
     app.router.add_get("/api/v1/namespaces/{namespace}/pods", stub.pods)
@@ -162,9 +169,9 @@ async def main(kubeconfig: Path) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     write_kubeconfig(kubeconfig, url)
-    await answer_lines({"url": url}, {"dump": stub.dump})
+    await answer_lines({"url": url}, {"dump": stub.dump, "times": stub.times})
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0))  # noqa: PLR2004 - its words

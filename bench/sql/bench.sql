@@ -42,3 +42,18 @@ SELECT state, note, count(*) AS actions FROM remediator.actions GROUP BY state, 
 -- Why nothing was done, to explain a write that is missing.
 SELECT kind, summary, count(*) AS entries FROM remediator.ledger GROUP BY kind, summary
 ORDER BY entries DESC LIMIT 10;
+
+-- name: daemon_rule_loads
+-- How often rules came into force.
+SELECT count(*) FROM remediator.ledger WHERE kind = 'rules.loaded';
+
+-- name: daemon_rows
+-- How many rows the tables have that an alert can write to.
+SELECT 'signals' AS name, count(*) FROM remediator.signals
+UNION ALL SELECT 'inbox', count(*) FROM remediator.inbox
+UNION ALL SELECT 'alerts', count(*) FROM remediator.alerts
+UNION ALL SELECT 'ledger', count(*) FROM remediator.ledger
+UNION ALL SELECT 'candidates', count(*) FROM remediator.candidates
+UNION ALL SELECT 'incidents', count(*) FROM remediator.incidents
+UNION ALL SELECT 'outbox', count(*) FROM remediator.outbox
+UNION ALL SELECT 'quarantine', count(*) FROM remediator.quarantine;
