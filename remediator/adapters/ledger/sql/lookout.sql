@@ -33,7 +33,8 @@ WHERE name = $1 AND turn = $2;
 
 -- name: held_alerts
 -- What fires here of a source, and what is known of the given alerts. When we were last told of one is looked up only
--- where it matters: for alerts that fire here and are not among those given.
+-- where it matters: for alerts that fire here and are not among those given. (All alerts of the last thirty days are
+-- looked at, once a minute by one replica; an index of what fires would cost more at every alert that begins.)
 SELECT alert.source, alert.fingerprint, alert.status, alert.starts_at, alert.ends_at, alert.changed_at,
        alert.labels::text AS labels, absent.since AS absent_since,
        CASE WHEN alert.fingerprint <> ALL ($2::text[]) THEN (
