@@ -70,6 +70,7 @@ def screen(
     out = [
         paint(f"Alerts firing: {counts['alerts_firing']}   ledger entries: {counts['ledger_entries']}", "bold"),
         f"database time {clock}, rule set {rules}",
+        paint(safe(counts["fences"] or "not known whether the cluster enforces fences"), "dim"),
         "",
         *table(waiting, ["WAITING", "COUNT"]),
         "",

@@ -22,6 +22,8 @@ from remediator.ports.rules import Rulebook
 EVERY_S = 600.0
 SOON_S = 15.0
 """Seconds until it is tried again: after a clear answer, and as long as there is none."""
+REPEAT_S = 86400.0
+"""Seconds after which the ledger is told again, so that the state is among its later entries."""
 NOT_YET = FenceReport(state=FenceState.UNKNOWN, detail="not tried yet")
 CURE = "remediator policy prints what the cluster needs"
 WORDS = {
@@ -44,6 +46,7 @@ class FenceWatch:
     owner: str
     required: bool
     report: FenceReport = field(default=NOT_YET)
+    _recorded: float = float("-inf")
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -58,11 +61,12 @@ class FenceWatch:
             # What was seen ten minutes ago is better than nothing, unless writing depends on it.
             report = report if self.required else before
         self.report = report
-        if report.state is before.state and before is not NOT_YET:
-            return
-        fields = {"detail": report.detail, "required": self.required}
-        self.observer.tell(StageEvent(stage="fences", outcome=report.state.value, fields=fields))
-        if report.state is not FenceState.UNKNOWN:
+        news = report.state is not before.state or before is NOT_YET
+        if news:
+            fields = {"detail": report.detail, "required": self.required}
+            self.observer.tell(StageEvent(stage="fences", outcome=report.state.value, fields=fields))
+        old = self.clock.monotonic() - self._recorded >= REPEAT_S
+        if report.state is not FenceState.UNKNOWN and (news or old):
             await self._record(report)
 
     @property
@@ -96,6 +100,7 @@ class FenceWatch:
         )
         try:
             await self.ledger.append(entry)
+            self._recorded = self.clock.monotonic()
         except PortError as error:
             fields = {"error": str(error), "summary": summary}
             self.observer.tell(StageEvent(stage="fences", outcome="unrecorded", fields=fields))

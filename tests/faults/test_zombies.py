@@ -20,6 +20,7 @@ import yaml
 from remediator.adapters.kubernetes.client import MERGE_PATCH
 from remediator.adapters.kubernetes.marks import ACTION, FENCE
 from remediator.adapters.kubernetes.policy import manifest
+from remediator.flow.parts import Bounds
 from remediator.model.entry import EntryKind
 from remediator.sandbox.requestlog import RequestRecord
 from tests.faults.points import Point
@@ -43,6 +44,9 @@ class Sleep:
 
     async def meet(self, point: Point) -> None:
         """Hold a call that is one of the three."""
+        if (point.call, point.after) == ("claim_actions", True) and point.rows:
+            # A write may rest on the decision's own read for a while; the first of the three is to read again.
+            await asyncio.sleep(Bounds().read_again_s + 0.5)
         for target, call, after in ((CLAIMED, READ, True), (ON_ITS_WAY, WRITE, False), (STORED, WRITE, True)):
             if (point.call, point.after) != (call, after) or not point.about.endswith(target.path):
                 continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from remediator.flow.fences import EVERY_S, SOON_S, FencedWriter, FenceWatch
+from remediator.flow.fences import EVERY_S, REPEAT_S, SOON_S, FencedWriter, FenceWatch
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ClusterError, LedgerError
 from remediator.model.plan import PatchObject
@@ -170,5 +170,20 @@ async def test_a_ledger_that_is_away_does_not_end_the_watch() -> None:
     """What could not be written down is said in the log."""
     scene = Scene(FenceState.MISSING)
     scene.ledger.down = True
-    await scene.look(2)
+    await scene.look(1)
     assert scene.notebook.outcomes("fences") == ["missing", "unrecorded"]
+    scene.ledger.down = False
+    scene.cluster.answers.append(FenceState.MISSING)
+    await scene.look(1)
+    assert [entry.data["state"] for entry in scene.ledger.entries] == ["missing"], "it is made up for"
+
+
+async def test_the_ledger_is_told_again_after_a_day() -> None:
+    """So that the state can be found among its later entries; the log is not."""
+    scene = Scene(FenceState.ENFORCED, FenceState.ENFORCED, FenceState.ENFORCED)
+    await scene.look(2)
+    assert len(scene.ledger.entries) == 1
+    scene.clock.ahead += REPEAT_S
+    await scene.look(1)
+    assert len(scene.ledger.entries) == 2
+    assert scene.notebook.outcomes("fences") == ["enforced"]

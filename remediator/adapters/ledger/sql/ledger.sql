@@ -96,6 +96,10 @@ SELECT jsonb_build_object(
     'notifications_dead', (SELECT count(*) FROM remediator.outbox WHERE state = 'dead'),
     'ledger_entries', (SELECT coalesce(max(seq), 0) FROM remediator.ledger),
     'rule_set', (SELECT digest FROM remediator.rule_sets ORDER BY loaded_at DESC LIMIT 1),
+    -- What a replica said last; looked for among the later entries only, for there is no index by kind.
+    'fences', (SELECT summary FROM remediator.ledger
+               WHERE kind = 'fences' AND seq > (SELECT max(seq) FROM remediator.ledger) - 100000
+               ORDER BY seq DESC LIMIT 1),
     'database_time', clock_timestamp()
 )::text AS counts;
 
