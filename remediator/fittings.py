@@ -21,7 +21,7 @@ from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutb
 from remediator.adapters.ledger.lookout import LedgerLookoutStore
 from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPools
-from remediator.adapters.ledger.record import LedgerView
+from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords, LedgerSeals
 from remediator.adapters.notify import LogNotifier, WebhookNotifier
 from remediator.adapters.observer import Telemetry
@@ -84,6 +84,7 @@ def stores(pools: LedgerPools, moves: Moves, ledger: LedgerWriter) -> Stores:
         incidents=LedgerIncidentStore(pools.stages, pools.leases),
         outbox=LedgerOutbox(pools.stages, pools.leases),
         ledger=ledger,
+        alarm=LedgerAppender(pools.stages),
     )
 
 
