@@ -1,4 +1,4 @@
-"""The sandbox cluster with a Deployment for each alert, which truly rolls over; its writes are stamped as they come.
+"""The sandbox cluster with a Deployment for each alert, which truly rolls over; what it stores is stamped as it comes.
 
 ``dump`` answers as the stub does.
 """
@@ -26,7 +26,7 @@ NODES = 10
 
 
 class Stamps:
-    """Stands before the API and notes when a write came."""
+    """Stands before the API and notes when a write came that was stored: no dry run, and none that was refused."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -34,9 +34,11 @@ class Stamps:
 
     async def __call__(self, call: Call, proceed: Proceed) -> web.StreamResponse:
         """Note and go on."""
-        if call.method == "PATCH":
-            self.writes.append((call.path, time.monotonic_ns()))
-        return await proceed()
+        came = time.monotonic_ns()
+        answer = await proceed()
+        if call.method == "PATCH" and answer.status == web.HTTPOk.status_code and "dryRun" not in call.query:
+            self.writes.append((call.path, came))
+        return answer
 
     async def dump(self) -> Any:
         """Return the writes."""

@@ -22,6 +22,7 @@ from bench.lines import answer_lines
 DEPLOYMENT = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 SINCE = "2026-01-01T00:00:00Z"
 REPLICAS = 2
+CONDITIONS = (("Available", "MinimumReplicasAvailable"), ("Progressing", "NewReplicaSetAvailable"))
 _CONFLICT = 409
 
 Json = dict[str, Any]
@@ -43,8 +44,8 @@ class Stub:
         return _answer(self._deployment(request))
 
     async def patch(self, request: web.Request) -> web.Response:
-        """Merge, if the version and uid in the patch are those of the object."""
-        self.writes.append((request.path, time.monotonic_ns()))
+        """Merge, if the version and uid in the patch are those of the object; note when what was stored came."""
+        came = time.monotonic_ns()
         found = self._deployment(request)
         change: Json = msgspec.json.decode(await request.read())
         wanted = change.get("metadata", {})
@@ -58,6 +59,9 @@ class Stub:
                     "message": field,
                 }
                 return _answer(status, _CONFLICT)
+        if "dryRun" in request.query:
+            return _answer(found)
+        self.writes.append((request.path, came))
         merge(found, change)
         self._version += 1
         meta = found["metadata"]
@@ -127,8 +131,12 @@ def _deployment(namespace: str, name: str) -> Json:
             "strategy": rolling,
             "template": {"metadata": {"labels": labels, "annotations": {}}, "spec": {"containers": [container]}},
         },
-        "status": {**counts, "observedGeneration": 1},
+        "status": {**counts, "observedGeneration": 1, "conditions": [_condition(*known) for known in CONDITIONS]},
     }
+
+
+def _condition(kind: str, reason: str) -> Json:
+    return {"type": kind, "status": "True", "reason": reason, "lastUpdateTime": SINCE, "lastTransitionTime": SINCE}
 
 
 def _pod(namespace: str, name: str, number: int) -> Json:
