@@ -157,8 +157,8 @@ async def _arrived(stage: Stage) -> bool:
 
 
 async def _nothing_open(stage: Stage) -> bool:
-    states = "('admitted', 'claimed', 'dispatched', 'in_doubt')"
-    return not await stage.sql.fetchval(f"SELECT count(*) FROM remediator.actions WHERE state IN {states}")  # noqa: S608
+    states = ["admitted", "claimed", "dispatched", "in_doubt"]
+    return not await stage.sql.fetchval("SELECT count(*) FROM remediator.actions WHERE state = ANY ($1)", states)
 
 
 async def _pass(_: Point) -> None:
