@@ -18,7 +18,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from remediator.intake.scrub import MASK, hide_secrets, spell_controls
+from remediator.intake.scrub import hide_secrets, spell_controls
+from remediator.redaction import MARK
 
 MAX_TEXT_CHARS = 8192
 """Of one text in one line; an exception's trace may have four times as many."""
@@ -106,7 +107,7 @@ def _clean_key(key: str) -> str:
 
 def _clean(key: str, value: Any, depth: int) -> Any:
     if key.lower() in SECRET_KEYS and value:
-        return MASK
+        return MARK
     if isinstance(value, bool | int | float) or value is None:
         return value
     if isinstance(value, str):

@@ -8,15 +8,17 @@ import sys
 
 from remediator.cli.exits import Exit
 from remediator.cli.paint import safe
-from remediator.cli.reading import add_database_arguments, at_desk, numbered
+from remediator.cli.reading import add_database_arguments, at_desk, numbered, words
 from remediator.desk import Desk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of both commands."""
     parser.add_argument("action", metavar="ACTION", type=action_number, help="the action that waits (A42)")
-    parser.add_argument("--reason", default="", help="why; it goes into the ledger")
-    parser.add_argument("--as", dest="actor", metavar="NAME", default="", help="who answers (default: the login name)")
+    parser.add_argument("--reason", type=words, default="", help="why; it goes into the ledger")
+    parser.add_argument(
+        "--as", dest="actor", metavar="NAME", type=words, default="", help="who answers (default: the login name)"
+    )
     add_database_arguments(parser)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from remediator.cli import lines
 from remediator.cli.exits import Exit
 from remediator.cli.paint import safe, table
-from remediator.cli.reading import add_database_arguments, at_desk, numbered
+from remediator.cli.reading import add_database_arguments, at_desk, numbered, words
 from remediator.desk import Desk
 from remediator.model.pause import Pause, PauseScope
 from remediator.model.target import Kind
@@ -37,12 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         + ("" if pausing else "; or the number of a pause: P7"),
     )
     if pausing:
-        parser.add_argument("--reason", required=False, default="", help="why; people and the ledger are told")
+        parser.add_argument(
+            "--reason", type=words, required=False, default="", help="why; people and the ledger are told"
+        )
         parser.add_argument(
             "--for", dest="seconds", metavar="TIME", type=duration, help="for how long (2h); else until it is resumed"
         )
         parser.add_argument("--list", action="store_true", help="show what is paused now, and pause nothing")
-    parser.add_argument("--as", dest="actor", metavar="NAME", default="", help="who does it (default: the login name)")
+    parser.add_argument(
+        "--as", dest="actor", metavar="NAME", type=words, default="", help="who does it (default: the login name)"
+    )
     add_database_arguments(parser)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from remediator import redaction
 from remediator.cli.exits import Exit
 from remediator.desk import Desk, open_desk
 from remediator.model.errors import ConfigError, PortError
@@ -34,6 +35,11 @@ def incident_number(text: str) -> int:
     if number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no incident number: write 17 or #17")
     return number
+
+
+def words(text: str) -> str:
+    """Take somebody's own words, for the ledger and for others to read: without the secrets that were pasted along."""
+    return redaction.text(text)
 
 
 def how_many(text: str) -> int:

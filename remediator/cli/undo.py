@@ -10,7 +10,7 @@ from remediator.cli import lines
 from remediator.cli.approve import action_number
 from remediator.cli.exits import Exit
 from remediator.cli.paint import paint_for, safe
-from remediator.cli.reading import add_database_arguments, at_desk
+from remediator.cli.reading import add_database_arguments, at_desk, words
 from remediator.core.undo import WAITS_S, obstacle
 from remediator.core.words import span
 from remediator.desk import Desk
@@ -33,8 +33,10 @@ ENDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("action", metavar="ACTION", type=action_number, help="the action to undo (A42)")
-    parser.add_argument("--reason", default="", help="why; it goes into the ledger")
-    parser.add_argument("--as", dest="actor", metavar="NAME", default="", help="who asks (default: the login name)")
+    parser.add_argument("--reason", type=words, default="", help="why; it goes into the ledger")
+    parser.add_argument(
+        "--as", dest="actor", metavar="NAME", type=words, default="", help="who asks (default: the login name)"
+    )
     parser.add_argument("--no-wait", action="store_true", help="ask, and do not wait for what comes of it")
     add_database_arguments(parser)
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from msgspec import structs
 
+from remediator import redaction
 from remediator.flow.forgive import forgive
 from remediator.model.entry import NewEntry
 from remediator.model.errors import PortError
@@ -97,4 +98,6 @@ class RuleHistory:
             summary=words if late > LATE_S else news.entry.summary,
             data={**news.entry.data, "happened_at": happened.isoformat()},
         )
-        await self._rule_sets.keep_rule_set(news.digest, dict(news.files), entry)
+        # The digest is that of the files as they are; of what they hold, secrets are not for the database.
+        files = {name: redaction.text(text) for name, text in news.files.items()}
+        await self._rule_sets.keep_rule_set(news.digest, files, entry)

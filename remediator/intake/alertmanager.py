@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from remediator import redaction
 from remediator.intake import quick
 from remediator.intake.alert import (
     FUTURE,
@@ -30,7 +31,14 @@ from remediator.intake.alert import (
     plain_text,
 )
 from remediator.intake.fingerprint import fingerprint
-from remediator.intake.scrub import may_hold_secrets, scrub, without_secrets
+from remediator.intake.scrub import (
+    annotations_without_secrets,
+    labels_without_secrets,
+    link_without_secrets,
+    may_hold_secrets,
+    scrub,
+    without_secrets,
+)
 from remediator.intake.strict_json import Doubled, decode
 from remediator.model.errors import SignalRejected
 from remediator.model.signal import Delivery, Quarantined, Signal
@@ -59,18 +67,22 @@ def parse(body: bytes, *, source: str, received_at: datetime) -> Delivery:
 
 def _without_secrets(delivery: Delivery) -> Delivery:
     """Hide what looks like a credential. The fingerprint stays that of the labels as they were sent."""
-    group_key = without_secrets(delivery.group_key)
-    signals = tuple(structs.replace(without_its_secrets(one), group_key=group_key) for one in delivery.signals)
-    return structs.replace(delivery, signals=signals, group_key=group_key)
+    whole = {"group_key": without_secrets(delivery.group_key), "receiver": without_secrets(delivery.receiver)}
+    signals = tuple(structs.replace(without_its_secrets(one), **whole) for one in delivery.signals)
+    aside = tuple(
+        structs.replace(bad, path=without_secrets(bad.path), reason=without_secrets(bad.reason))
+        for bad in delivery.quarantined
+    )
+    return structs.replace(delivery, signals=signals, quarantined=aside, **whole)
 
 
 def without_its_secrets(signal: Signal) -> Signal:
     """Hide what looks like a credential in labels, annotations and link."""
     return structs.replace(
         signal,
-        labels={name: without_secrets(value) for name, value in signal.labels.items()},
-        annotations={name: without_secrets(value) for name, value in signal.annotations.items()},
-        generator_url=without_secrets(signal.generator_url),
+        labels=labels_without_secrets(signal.labels),
+        annotations=annotations_without_secrets(signal.annotations),
+        generator_url=link_without_secrets(signal.generator_url),
     )
 
 
@@ -152,7 +164,7 @@ def _check_each(alerts: Sequence[Any], envelope: Envelope, truncated: int) -> De
         except BadAlert as error:
             refused += 1
             if len(bad) < MAX_QUARANTINED:
-                raw = scrub(_spelt(alert), RAW_CHARS)
+                raw = scrub(_spelt(redaction.tree(alert)), RAW_CHARS)
                 bad.append(Quarantined(path=f"$.alerts[{index}]{error.path}", reason=error.reason, raw=raw))
     if refused > len(bad):
         bad.append(_summary("$.alerts", f"{refused - len(bad)} more alerts of this body are bad too"))

@@ -1,4 +1,4 @@
-"""Foreign text made fit to be kept or shown: secrets taken out, control characters spelt, length bounded.
+"""Foreign text made fit to be shown: secrets taken out, control characters spelt, length bounded.
 
 What arrives in a webhook is data of somebody else: it may hold a password in a URL, or escape codes that repaint the
 terminal of whoever reads the log at night.
@@ -7,27 +7,12 @@ terminal of whoever reads the log at night.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from remediator.core.regex import finder
+from remediator import redaction
 
-MASK = "***"
-
-# Each pattern keeps its first group and drops what follows. They are linear: no repeat contains another one.
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"([a-z][a-z0-9+.-]{0,30}://)[^\s/@\"'<>]{1,512}@", re.IGNORECASE), rf"\1{MASK}@"),
-    (re.compile(r"\b((?:bearer|basic)\s{1,4})[A-Za-z0-9._~+/=-]{6,4096}", re.IGNORECASE), rf"\1{MASK}"),
-    (
-        re.compile(
-            r"((?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|cookie)"
-            r"[\"'\\]{0,3}\s{0,4}[=:]\s{0,4})(?:\\?\"[^\"\\]{0,4096}\\?\"|'[^']{0,4096}'|[^\s,;&\"'}]{1,4096})",
-            re.IGNORECASE,
-        ),
-        rf"\1{MASK}",
-    ),
-    (re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]{0,65536}"), rf"\1{MASK}"),
-    (re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,4096}"), rf"\1{MASK}"),
-    (re.compile(r"\b(AKIA|ASIA|ghp_|gho_|ghs_|xox[abp]-|glpat-)[A-Za-z0-9_-]{10,255}"), rf"\1{MASK}"),
-)
+_TELLING = re.compile(r"(?:password|passwd|passphrase|token|(?:api|access|private)[-_]?key)s?\Z", re.IGNORECASE)
+_GRAPH = re.compile(r"g\d{1,3}\.(?:expr|tab|range_input|moment_input)=")
 
 # C0 without tab and newline, DEL, C1, the marks that reorder text or break lines, and lone surrogates.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -47,33 +32,44 @@ def spell_controls(text: str, *, keep_breaks: bool = False) -> str:
 
 
 def hide_secrets(text: str) -> str:
-    """Return the text with what looks like a credential replaced by ``***``: URLs, headers, key=value, keys, tokens."""
-    for pattern, kept in _SECRETS:
-        text = pattern.sub(kept, text)
-    return text
-
-
-# What every secret that ``hide_secrets`` knows has in it: one of these in any case, or one of those as it stands.
-_MARKS = (
-    *("@", "pass", "pwd", "secret", "token", "cookie", "_key", "-key", "apikey", "accesskey", "privatekey", "bearer"),
-    *("basic", "private key"),
-)
-_PREFIXES = ("eyJ", "AKIA", "ASIA", "ghp_", "gho_", "ghs_", "xox", "glpat-")
-# An escape could spell any of them.
-_holds_a_mark = finder(_MARKS, (*_PREFIXES, "\\u00"))
+    """Return the text without what is known to be a credential; ids and digests of ours stay."""
+    return redaction.text(text, bare=False)
 
 
 def may_hold_secrets(body: bytes) -> bool:
-    """Tell, in little time, whether a JSON text can hold anything that ``hide_secrets`` would take out."""
-    return _holds_a_mark(body)
+    """Tell, in little time, whether a JSON text can hold anything that would be taken out."""
+    return redaction.may_hold(body)
 
 
 def without_secrets(text: str) -> str:
-    """Return what ``hide_secrets`` does, which is only asked where there may be something to hide."""
-    lower = text.lower()
-    if any(mark in lower for mark in _MARKS) or any(prefix in text for prefix in _PREFIXES):
-        return hide_secrets(text)
-    return text
+    """Return the text without credentials, those included that only their shape tells."""
+    return redaction.text(text)
+
+
+def labels_without_secrets(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels, or their like, without credentials: in values, in names, and where a name says that one follows.
+
+    Less is believed of a label's name than of others: ``secret`` names a Secret, ``sid`` a database.
+    """
+    return {
+        redaction.text(name): redaction.MARK if _TELLING.search(name) else redaction.text(value)
+        for name, value in labels.items()
+    }
+
+
+def annotations_without_secrets(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return annotations without credentials, wherever they stand."""
+    return {
+        redaction.text(name): redaction.MARK if redaction.is_secret_key(name) else redaction.text(value)
+        for name, value in annotations.items()
+    }
+
+
+def link_without_secrets(link: str) -> str:
+    """Return a link to a graph: of its query stay the expressions and how they are shown."""
+    place, mark, query = link.partition("?")
+    kept = [redaction.text(part) for part in query.split("&") if _GRAPH.match(part)]
+    return redaction.text(place) + (mark + "&".join(kept) if kept else "")
 
 
 def scrub(text: str, limit: int) -> str:

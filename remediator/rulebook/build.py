@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from remediator import redaction
 from remediator.actions.catalogue import ACTIONS
 from remediator.core.match import NEVER_ACTED_ON, needs_a_label, wanted_values
 from remediator.model.rule import Limits, Matcher, MatchOp, Recovery, Rule, TargetSpec, Threshold
@@ -167,8 +168,8 @@ def _rule(
         shelf_life_s=shape.shelf_life,
         evidence=shape.evidence,
         threshold=threshold,
-        description=shape.description,
-        runbook=shape.runbook,
+        description=redaction.text(shape.description),
+        runbook=redaction.text(shape.runbook),
         place=f"{place.file}:{place.line}",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from remediator import redaction
 from remediator.model.errors import ConfigError
 
 
@@ -27,6 +28,10 @@ class Fault:
 
     place: Place
     message: str
+
+    def __post_init__(self) -> None:
+        """Take out what is known to be a secret: faults quote what is written, and are told, logged and recorded."""
+        object.__setattr__(self, "message", redaction.text(self.message, bare=False))
 
     def __str__(self) -> str:
         """Return ``file:line:column: what, and what to do``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from remediator import redaction
 from remediator.actions.catalogue import ACTIONS, parse
 from remediator.actions.parameters import did_you_mean
 from remediator.model.errors import ConfigError
@@ -31,7 +32,8 @@ def parse_rung(raw: object) -> Rung:
         checked = parse(action, parameters)
     except ConfigError as error:
         raise BadRung(*((_path(action, parameters, problem), problem) for problem in error.problems)) from error
-    return Rung(action=action, parameters=msgspec.to_builtins(checked))
+    # Words for people are sent and recorded: a secret in them is taken out where they come in.
+    return Rung(action=action, parameters=redaction.tree(msgspec.to_builtins(checked)))
 
 
 def _parts(raw: object) -> tuple[str, dict[str, Any]]:

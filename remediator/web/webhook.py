@@ -104,7 +104,8 @@ class Webhook:
                 return work()
             return await asyncio.get_running_loop().run_in_executor(self._parts.threads, work)
         except SignalRejected as error:
-            raise Refusal(400, "malformed", error.message, path=error.path) from error
+            message, path = scrub(error.message, _SHOWN_CHARS), scrub(error.path, _SHOWN_CHARS)
+            raise Refusal(400, "malformed", message, path=path) from error
 
     async def _accept(self, delivery: Delivery) -> Receipt:
         # The inbox has a deadline of its own, which comes before Alertmanager's patience (10 s) ends.

@@ -37,7 +37,7 @@ def test_layers_stand_in_the_order_of_the_blueprint() -> None:
         *("__main__", "cli", "wiring", "desk", "fittings"),
         *("settings", "logs", "web", "sandbox", "options"),
         *("flow", "intake", "rulebook", "adapters", "values"),
-        *("actions", "core", "ports", "model"),
+        *("redaction", "actions", "core", "ports", "model"),
     ]
     assert CONTRACTS["Imports point down"]["exhaustive"] is True
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from remediator.adapters.kubernetes import redact
+from remediator import redaction
 from remediator.model.errors import ClusterError
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ def scrub(message: str) -> str:
     """Leave out quoted values and documents, redact what looks like a secret, and cut to 256 characters."""
     shown = _QUOTED.sub("Invalid value: (left out)", message)
     shown = _DOCUMENT.sub("(left out)", shown)
-    shown = redact.text(" ".join(shown.split()))
+    shown = redaction.text(" ".join(shown.split()))
     return shown if len(shown) <= MESSAGE_LENGTH else shown[: MESSAGE_LENGTH - 3] + "..."
 
 

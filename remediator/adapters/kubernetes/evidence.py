@@ -1,7 +1,7 @@
 """The runbook's Investigation commands as reads: pods, describe, events, logs, endpoints, ingress, history, nodes, top.
 
 All parts are read at once under one deadline, and each fails alone. Everything passes the allow-lists of ``summaries``
-and then ``redact`` before it is kept.
+and then ``redaction`` before it is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from remediator.adapters.kubernetes import redact, summaries
+from remediator import redaction
+from remediator.adapters.kubernetes import summaries
 from remediator.adapters.kubernetes.budget import fit
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.logs import LogSource, choose, read_log
@@ -205,10 +206,10 @@ async def _redacted(seen: Any) -> Any:
     """Redact a document, or a list of them one by one: each takes a millisecond or so, and others come in between."""
     await asyncio.sleep(0)
     if not isinstance(seen, list):
-        return redact.tree(seen)
+        return redaction.tree(seen)
     clean = []
     for document in seen:
-        clean.append(redact.tree(document))
+        clean.append(redaction.tree(document))
         await asyncio.sleep(0)
     return clean
 

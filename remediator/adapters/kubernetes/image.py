@@ -1,24 +1,49 @@
 """The before-image: what of an object is kept in the ledger, so that a change can be proved and undone.
 
-Kept are name, uid and versions, our annotations, and of the spec the replica count, the update strategy and the pod
-template. An undo patches back replica counts and template annotations, which are kept as they are. What may be a secret
-is not: each environment value is replaced by ``sha256:`` and 16 digits over the object's uid and the value, enough to
-see that it changed and nothing to read it by; arguments and other texts pass through ``redact``.
+An allow-list says what is kept as it is: name, uid and versions, our annotations, and of the spec what says how many
+pods run of which image, with which resources, where and as whom. An undo patches back replica counts and our template
+annotations, which are among these. Everything else may be a secret (environment, arguments, probes, foreign
+annotations, volumes): of that stands ``sha256:`` with 16 digits over the object's uid and the value, enough to see that
+it changed and nothing to read it by.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
-from remediator.adapters.kubernetes import redact
+from remediator import redaction
 from remediator.adapters.kubernetes.marks import REVISION, ours
 from remediator.adapters.kubernetes.shapes import Meta
 from remediator.model.action import BeforeImage
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp")
 _SPEC = ("replicas", "paused", "strategy", "updateStrategy", "minReadySeconds", "progressDeadlineSeconds")
-_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_POD = frozenset(
+    {
+        *("restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "dnsPolicy", "serviceAccountName"),
+        *("serviceAccount", "automountServiceAccountToken", "nodeName", "nodeSelector", "hostNetwork", "hostPID"),
+        *("hostIPC", "schedulerName", "priorityClassName", "priority", "preemptionPolicy", "runtimeClassName"),
+        *("tolerations", "affinity", "topologySpreadConstraints", "securityContext", "imagePullSecrets"),
+        *("enableServiceLinks", "shareProcessNamespace"),
+    }
+)
+_CONTAINER = frozenset(
+    {
+        *("name", "image", "imagePullPolicy", "resources", "resizePolicy", "ports", "workingDir", "restartPolicy"),
+        *("envFrom", "volumeMounts", "volumeDevices", "securityContext", "terminationMessagePath"),
+        *("terminationMessagePolicy", "stdin", "stdinOnce", "tty"),
+    }
+)
+_VARIABLE = frozenset({"name", "valueFrom"})
+_VOLUME = frozenset({"name"})
+_NAMED = {
+    "containers": _CONTAINER,
+    "initContainers": _CONTAINER,
+    "ephemeralContainers": _CONTAINER,
+    "volumes": _VOLUME,
+}
 
 
 def before_image(document: dict[str, Any], meta: Meta) -> BeforeImage:
@@ -41,36 +66,42 @@ def before_image(document: dict[str, Any], meta: Meta) -> BeforeImage:
 
 def _template(template: dict[str, Any], salt: str) -> dict[str, Any]:
     metadata = template.get("metadata") or {}
-    pod = dict(template.get("spec") or {})
-    for group in _CONTAINERS:
-        if isinstance(pod.get(group), list):
-            pod[group] = [_container(item, salt) for item in pod[group]]
-    rest = {key: value if key in _CONTAINERS else redact.tree(value) for key, value in pod.items()}
     annotations = metadata.get("annotations") or {}
     return {
         "metadata": {
-            "labels": metadata.get("labels") or {},
-            "annotations": {
-                key: redact.text(str(value)) if key not in ours(annotations) else value
-                for key, value in annotations.items()
-            },
+            "labels": redaction.tree(metadata.get("labels") or {}),
+            "annotations": _kept(annotations, frozenset(ours(annotations)), salt),
         },
-        "spec": rest,
+        "spec": _pod(template.get("spec") or {}, salt),
     }
 
 
-def _container(container: dict[str, Any], salt: str) -> dict[str, Any]:
-    env = container.get("env")
-    rest: dict[str, Any] = redact.tree({key: value for key, value in container.items() if key not in {"env", "image"}})
-    if "image" in container:
-        rest["image"] = container["image"]
-    if isinstance(env, list):
-        rest["env"] = [_variable(item, salt) for item in env]
-    return rest
+def _pod(spec: dict[str, Any], salt: str) -> dict[str, Any]:
+    known = {group: spec[group] for group in _NAMED if isinstance(spec.get(group), list)}
+    rest = {key: value for key, value in spec.items() if key not in known}
+    kept = _kept(rest, _POD, salt)
+    for group, items in known.items():
+        kept[group] = [_item(item, _NAMED[group], salt) for item in items]
+    return kept
 
 
-def _variable(variable: dict[str, Any], salt: str) -> dict[str, Any]:
-    if "value" not in variable:
-        return variable
-    digest = hashlib.sha256(f"{salt}\n{variable['value']}".encode()).hexdigest()
-    return {**variable, "value": f"sha256:{digest[:16]}"}
+def _item(item: Any, allowed: frozenset[str], salt: str) -> Any:
+    """Return a container, or something else that has a name; its environment variable by variable."""
+    if not isinstance(item, dict):
+        return _digest(item, salt)
+    env = item.get("env")
+    if not isinstance(env, list):
+        return _kept(item, allowed, salt)
+    rest = {key: value for key, value in item.items() if key != "env"}
+    return {**_kept(rest, allowed, salt), "env": [_item(one, _VARIABLE, salt) for one in env]}
+
+
+def _kept(values: dict[str, Any], allowed: frozenset[str], salt: str) -> dict[str, Any]:
+    """Return values that are allowed, and a digest in the place of each that is not."""
+    return {key: value if key in allowed else _digest(value, salt) for key, value in values.items()}
+
+
+def _digest(value: Any, salt: str) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    salted = f"{salt}\n{text}".encode("utf-8", "surrogatepass")
+    return f"sha256:{hashlib.sha256(salted).hexdigest()[:16]}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from remediator.adapters.kubernetes import redact
+from remediator import redaction
 from remediator.adapters.kubernetes.client import KubeClient, Request
 from remediator.adapters.kubernetes.names import core_path
 from remediator.adapters.kubernetes.summaries import dig, name_of
@@ -81,4 +81,4 @@ async def read_log(client: KubeClient, namespace: str, source: LogSource, lines:
 def clean(body: bytes) -> str:
     """Return a log as text that can be stored, printed and shown: no terminal commands, no secrets."""
     shown = _TERMINAL.sub("", body.decode("utf-8", "replace"))
-    return redact.text(_CONTROL.sub("", shown))
+    return redaction.text(_CONTROL.sub("", shown))

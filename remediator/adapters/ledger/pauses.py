@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from remediator import redaction
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
@@ -21,6 +22,7 @@ class LedgerPauseStore:
 
     async def pause(self, scope: PauseScope, key: str, *, reason: str, actor: str, seconds: float | None) -> Pause:
         """Stop changes within a scope."""
+        actor, reason = redaction.text(actor), redaction.text(reason)
         async with transaction(self._pool) as connection:
             (row,) = await connection.fetch(QUERIES["put_pause"], scope.value, key, reason, actor, seconds)
             pause = _pause(row)
@@ -42,6 +44,7 @@ class LedgerPauseStore:
             return tuple(_pause(row) for row in await connection.fetch(QUERIES["pauses_in_force"]))
 
     async def _lift(self, scope: str, key: str, number: int | None, actor: str) -> Sequence[Pause]:
+        actor = redaction.text(actor)
         async with transaction(self._pool) as connection:
             found = [_pause(row) for row in await connection.fetch(QUERIES["lift_pauses"], scope, key, number, actor)]
             for pause in found:

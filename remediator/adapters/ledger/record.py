@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from remediator import redaction
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.pool import LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
@@ -45,6 +46,7 @@ class LedgerAppender:
 
     async def answer(self, number: int, *, approved: bool, actor: str, reason: str) -> bool:
         """Record a person's answer to an action that waits for approval; a yes brings its rung back to be decided."""
+        actor, reason = redaction.text(actor), redaction.text(reason)
         async with transaction(self._pool) as connection:
             said = await connection.fetchrow(QUERIES["put_approval"], number, approved, actor, reason)
             if said is None:

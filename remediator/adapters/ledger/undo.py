@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remediator import redaction
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
@@ -24,6 +25,7 @@ class LedgerUndos:
 
     async def ask(self, former: Former, *, actor: str, reason: str) -> bool:
         """Put the wish among the candidates, with its ledger entry."""
+        actor, reason = redaction.text(actor), redaction.text(reason)
         async with transaction(self._pool) as connection:
             if await connection.fetchval(QUERIES["ask_undo"], former.number, actor) is None:
                 return False

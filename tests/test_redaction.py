@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 import time
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remediator.adapters.kubernetes import redact
+from remediator import redaction as redact
 
 CANARIES = st.text(alphabet=string.ascii_letters + string.digits, min_size=8, max_size=40).map(lambda s: f"zQ9{s}")
 PUNCTUATED = st.text(alphabet=string.ascii_letters + string.digits + "!#$%*+-./_~,;&()[]{}@", min_size=6, max_size=40)
@@ -215,3 +216,42 @@ def test_no_text_makes_it_slow(unit: str) -> None:
     begin = time.process_time()
     redact.text(text)
     assert time.process_time() - begin < 1.0
+
+
+@given(context=st.sampled_from(CONTEXTS), secret=CANARIES, before=AROUND, after=AROUND)
+def test_the_quick_look_misses_nothing(context: str, secret: str, before: str, after: str) -> None:
+    """What would be taken out is noticed, in a text and in the JSON that brings it."""
+    whole = f"{before}\n{context.format(secret)}\n{after}"
+    assert redact.may_hold(whole.encode())
+    assert redact.may_hold(json.dumps({"a": whole}).encode())
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + "+/=_-~ ", max_size=80))
+def test_the_quick_look_misses_no_token(text: str) -> None:
+    """Whatever a token is made of: the long way finds nothing where the quick look saw nothing."""
+    if not redact.may_hold(text.encode()):
+        assert redact.the_long_way(text, bare=True) == text
+
+
+def test_ordinary_alerts_need_no_second_look() -> None:
+    """A body as Alertmanager sends it, with links to a graph and to a runbook: nothing in it is suspicious."""
+    alert = {
+        "labels": {"alertname": "KubeStatefulSetUpdateNotRolledOut", "pod": "backstage-7d9f8c6b5d-x2x4z"},
+        "annotations": {
+            "description": "Pod backstage/backstage-7d9f8c6b5d-x2x4z (app) is restarting 1.23 times / 10 minutes.",
+            "runbook_url": "https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping",
+        },
+        "startsAt": "2026-03-14T03:12:45.123456789Z",
+        "generatorURL": "http://prometheus:9090/graph?g0.expr=rate%28http_requests_total%7Bcode%3D%22503%22%7D%5B5m%5D%29",
+        "fingerprint": "a0f2f65027636f44",
+    }
+    body = json.dumps({"alerts": [alert], "groupKey": '{}/{a="b"}:{alertname="x"}'}).encode()
+    assert not redact.may_hold(body.replace(b"503%22", b"503%22\\u0026g0.tab=1"))
+
+
+def test_what_is_ours_can_be_kept() -> None:
+    """Ids and digests stay where only named secrets are looked for; a named one goes there, too."""
+    ours = f"action 3f2a{'0' * 36} of digest {'ab12' * 16}"
+    assert redact.text(ours, bare=False) == ours
+    assert redact.text(ours) != ours
+    assert redact.text("password=hunter2", bare=False) == f"password={redact.MARK}"
