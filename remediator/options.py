@@ -138,6 +138,7 @@ OPTIONS: tuple[Option, ...] = (
         alertmanagers,
         "",
         "Alertmanagers to ask what webhooks did not tell, all peers, with commas; of other sources: source=http://...",
+        secret=True,
     ),
     Option(
         "alertmanager_receivers",
@@ -161,7 +162,7 @@ OPTIONS: tuple[Option, ...] = (
         "30s",
         "time that an alert must have fired before it is taken without a webhook",
     ),
-    Option("prometheus_url", address, "", "Prometheus to ask what fired while no replica was at work"),
+    Option("prometheus_url", address, "", "Prometheus to ask what fired while no replica was at work", secret=True),
     Option("prometheus_token_file", path, "", "file with the bearer token for --prometheus-url"),
     Option("prometheus_basic_auth_file", path, "", "file with user:password for --prometheus-url"),
     Option("prometheus_ca", path, "", "PEM authority that alone is trusted for --prometheus-url"),

@@ -123,6 +123,13 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
         ("min_healthy_percent", "101", "from 0 to 100"),
         ("insecure_no_auth", "maybe", "true or false"),
         ("state_dir", "a\0b", "is no path"),
+        ("alertmanager_url", "am:9093", "no http or https URL"),
+        ("alertmanager_url", "http://am,prod=ftp://am", "no http or https URL"),
+        ("alertmanager_url", "http://ada:hunter2@am", "give them in a file"),
+        ("alertmanager_url", "http://am?x=hunter2", "nothing may stand behind the path"),
+        ("alertmanager_url", "http://am,alertmanager=http://am/", "names the same Alertmanager twice"),
+        ("prometheus_url", "http://ada:hunter2@prometheus", "give them in a file"),
+        ("reconcile_interval", "10m", "must be between 1s and 5m"),
     ],
 )
 def test_what_cannot_be_read(name: str, text: str, words: str) -> None:
@@ -136,6 +143,19 @@ def test_what_cannot_be_read(name: str, text: str, words: str) -> None:
     if "\0" not in text:
         (by_variable,) = problems(environ={option.variable: text})
         assert by_variable.startswith(f"{option.variable}: ")
+
+
+def test_alertmanagers_and_their_sources() -> None:
+    """Without a name of its own, one has that of senders without one; a slash at the end does not matter."""
+    text = "http://am-0:9093/,https://am.example/prefix/, prod=http://am.prod:9093"
+    settings = load_settings({"alertmanager_url": text}, HOME)
+    assert settings.alertmanager_url == (
+        "alertmanager=http://am-0:9093",
+        "alertmanager=https://am.example/prefix",
+        "prod=http://am.prod:9093",
+    )
+    again = load_settings({"alertmanager_url": settings.describe()["alertmanager_url"]}, HOME)
+    assert again.alertmanager_url == settings.alertmanager_url
 
 
 def test_nothing_can_mean_unlimited() -> None:
@@ -195,6 +215,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str | None, words: str)
         ({"tls_key": "/k"}, "give both or neither"),
         ({"tls_client_ca": "/a"}, "needs --tls-cert"),
         ({"notify_token_file": "/t"}, "needs --notify-url"),
+        ({"alertmanager_token_file": "/t"}, "--alertmanager-token-file: needs --alertmanager-url"),
+        ({"alertmanager_ca": "/c"}, "--alertmanager-ca: needs --alertmanager-url"),
+        (
+            {"alertmanager_url": "http://am", "alertmanager_token_file": "/t", "alertmanager_basic_auth_file": "/b"},
+            "give one of them",
+        ),
+        ({"prometheus_basic_auth_file": "/b"}, "--prometheus-basic-auth-file: needs --prometheus-url"),
     ],
 )
 def test_settings_that_need_each_other(flags: dict[str, Any], words: str) -> None:
