@@ -10,6 +10,9 @@ import pytest
 from remediator.model.entry import EntryKind
 from tests.acceptance.alertmanager import Alertmanager, Rhythm
 from tests.acceptance.daemon import Daemon, free_port
+from tests.acceptance.prometheus import MISSING as NO_PROMETHEUS
+from tests.acceptance.prometheus import PROGRAM as PROMETHEUS
+from tests.acceptance.prometheus import prometheus
 from tests.acceptance.scene import BACKSTAGE, ROOMY, Scene
 
 pytestmark = pytest.mark.alertmanager
@@ -195,3 +198,33 @@ async def test_one_replica_asks_and_another_takes_over(scene: Scene) -> None:
         await looks(scene, 1)
         assert await other.stop() == 0
     assert (await scene.kinds())[EntryKind.SIGNAL_UNMATCHED] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.prometheus
+@pytest.mark.skipif(PROMETHEUS is None, reason=NO_PROMETHEUS)
+async def test_what_came_and_went_while_nobody_listened_is_recorded(scene: Scene) -> None:
+    """Prometheus remembers it: an incident that is over, an entry, a message to people, and nothing done."""
+    port = free_port()
+    daemon = scene.daemon("--prometheus-url", f"http://127.0.0.1:{port}", *ROOMY)
+    await daemon.start()
+    await looks(scene, 0)
+    assert await daemon.stop() == 0
+    async with prometheus(scene.folder / "prometheus", "BackstageDown", port) as url:
+
+        async def over() -> bool:
+            async with scene.http.get(f"{url}/api/v1/query", params={"query": "time() - began"}) as answer:
+                result = (await answer.json())["data"]["result"]
+            # An absence of ten seconds is none.
+            return bool(result) and float(result[0]["value"][1]) > 12
+
+        await scene.until("the alert has come and gone", over)
+        await daemon.start()
+        await scene.until_kind(EntryKind.ALERT_MISSED)
+        await scene.until_kind(EntryKind.NOTIFIED)
+        await scene.until_resolved()
+        assert await daemon.stop() == 0
+    (missed,) = await scene.entries(EntryKind.ALERT_MISSED)
+    assert missed.incident == 1
+    assert "BackstageDown (backstage) fired" in missed.summary
+    assert scene.writes() == []

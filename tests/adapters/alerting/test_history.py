@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +19,12 @@ from remediator.adapters.clock import SystemClock
 from remediator.intake.asked import read_labels
 from remediator.intake.fingerprint import fingerprint
 from remediator.model.errors import MonitoringError
+from tests.acceptance.prometheus import MISSING, PROGRAM, prometheus
 from tests.adapters.alerting.site import Site, listening
 
 RANGE, INSTANT = "/api/v1/query_range", "/api/v1/query"
 T0 = datetime(2026, 3, 14, 3, 0, tzinfo=UTC)
 LABELS = {"alertname": "BackstageDown", "namespace": "backstage"}
-PROGRAM = shutil.which("prometheus")
 
 
 def series(*seconds: float, **labels: str) -> dict[str, Any]:
@@ -123,46 +120,9 @@ async def test_half_an_answer_is_none(session: aiohttp.ClientSession, site: Site
         await history(session, site.url).episodes(T0, T0 + timedelta(seconds=100))
 
 
-@asynccontextmanager
-async def prometheus(folder: Path) -> AsyncIterator[str]:
-    """Run a real one in which an alert fires for some seconds after its start, and another one for ever."""
-    assert PROGRAM is not None
-    (folder / "prometheus.yml").write_text("global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n")
-    (folder / "rules.yml").write_text(RULES)
-    words = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM, *words, "--web.listen-address=127.0.0.1:0", stdout=output, stderr=output
-        )
-    try:
-        async with asyncio.timeout(30):
-            while not (found := re.search(r"Listening on\" address=(\S+)", log.read_text())):
-                assert process.returncode is None, log.read_text()
-                await asyncio.sleep(0.05)
-        yield f"http://{found.group(1)}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-RULES = """
-groups:
-- name: g
-  rules:
-  - record: began
-    expr: min_over_time(began[1h]) or vector(time())
-  - alert: Short
-    expr: time() - began < 4
-    labels: {namespace: backstage}
-  - alert: Lasting
-    expr: vector(1)
-"""
-
-
 @pytest.mark.prometheus
 @pytest.mark.slow
-@pytest.mark.skipif(PROGRAM is None, reason="needs prometheus (Debian: prometheus)")
+@pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 async def test_a_real_one_is_understood(session: aiohttp.ClientSession, tmp_path: Path) -> None:
     """An alert that has fired and ended is over, and lasted about as long as it did; one that fires is not over."""
     began = SystemClock().now()
@@ -177,5 +137,5 @@ async def test_a_real_one_is_understood(session: aiohttp.ClientSession, tmp_path
                 await asyncio.sleep(0.5)
     assert not found["Lasting"].over
     short = found["Short"]
-    assert short.labels == {"alertname": "Short", "namespace": "backstage"}
+    assert short.labels == {"alertname": "Short", "namespace": "backstage", "deployment": "backstage"}
     assert 2 <= (short.ended_at - short.began_at).total_seconds() <= 10
