@@ -36,7 +36,7 @@ class LiveObject(Struct, frozen=True, kw_only=True):
 
 
 class Applied(Struct, frozen=True, kw_only=True):
-    """The write was stored (or, in a dry run, would be). ``differs``: dotted paths where the server kept another value."""
+    """The write was stored (or, in a dry run, would be). ``differs``: paths where the server kept another value."""
 
     resource_version: str
     generation: int

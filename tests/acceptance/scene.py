@@ -35,7 +35,10 @@ LOOK_S = 0.1
 CRASH = "crash-until-restarted"
 BACKSTAGE = {"alertname": "BackstageDown", "namespace": "backstage", "deployment": "backstage", "severity": "critical"}
 # Many targets at once are no storm, and all of them may be changed.
-CROWDS = ("--blast-namespace-percent", "100", "--blast-cluster-percent", "100", "--storm", "1000/2m", "--storm-percent", "100")
+CROWDS = (
+    *("--blast-namespace-percent", "100", "--blast-cluster-percent", "100"),
+    *("--storm", "1000/2m", "--storm-percent", "100"),
+)
 # Everything that would keep one alert from being acted on at once.
 ROOMY = (
     *("--spacing", "0s", "--open-per-namespace", "1000", "--open-per-cluster", "1000"),

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from remediator.core import record
+from remediator.core.admit import admit
 from remediator.core.hush import JOINED_RETRY_S, RETRY_S
 from remediator.model.decision import Act, Hold, HoldReason
 from remediator.model.facts import Facts
@@ -16,7 +17,7 @@ from remediator.model.policy import Policy
 from remediator.model.rule import RateLimit
 from remediator.model.sighting import Hush
 from tests.core import given as g
-from tests.core.test_admit import WIDE, admit, batch, item, law, reasons, rule
+from tests.core.test_admit import WIDE, batch, item, law, reasons, rule
 
 
 def hush(how: str = "silenced") -> Hush:

@@ -20,7 +20,7 @@ from tests.core.given import NOW, facts, workload
 
 TARGET = workload().target
 ID = "a" * 40
-BEFORE = {
+BEFORE: dict[str, Any] = {
     "metadata": {"name": "web", "resourceVersion": "7", "annotations": {MARK: "old", "remediator.io/fence": "3"}},
     "spec": {
         "replicas": 3,

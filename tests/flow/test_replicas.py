@@ -48,6 +48,7 @@ async def replica(dsn: str, r: Rig, name: str) -> AsyncIterator[Pipeline]:
             incidents=LedgerIncidentStore(pool),
             outbox=LedgerOutbox(pool),
             ledger=LedgerAppender(pool),
+            alarm=LedgerAppender(pool),
         )
         parts = replace(r.parts, stores=stores, owner=name)
         async with asyncio.TaskGroup() as tasks:

@@ -128,8 +128,8 @@ class KubernetesReader:
             return self._unknown(problem_of(error))
         if not selector:
             return self._unknown(Resolution(problem="target_not_found", detail=f"{found.target} selects no pods"))
-        # Pods say what is wrong with those that are not ready, ReplicaSets when the latest rollout began: nobody asks for
-        # pods while all of them are ready, and a Deployment says itself when its rollout was over.
+        # Pods say what is wrong with those that are not ready, ReplicaSets when the latest rollout began: nobody asks
+        # for pods while all of them are ready, and a Deployment says itself when its rollout was over.
         workload = workload_facts(found)
         well = workload.rolled_out and workload.ready >= workload.replicas
         known = workload.rolled_out and workload.rollout_started_at is not None
