@@ -16,6 +16,7 @@ from remediator.model.action import ActionState, BeforeImage
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError
 from remediator.ports.actions import CallPeople, Claim, Conclusion
+from remediator.ports.cluster import LiveObject
 
 
 class Doubt:
@@ -69,37 +70,38 @@ class Doubt:
         return bool(answer)
 
     async def _read_back(self, claim: Claim, before: BeforeImage | None) -> bool | None:
-        """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now."""
+        """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now.
+
+        Mark and generation come from one read: a write that is still on its way may land between two.
+        """
+        try:
+            live = await self.parts.cluster.reader.live(claim.action.target)
+        except ClusterError as error:
+            if error.retryable:
+                return None
+        else:
+            if live.marker == claim.action.id:
+                await self.found(claim)
+                return False
+            if not _moved(live, before):
+                return True
         proof = await self._proof(claim)
         if proof is None:
             return None
         if proof:
             await self.found(claim)
-            return False
-        moved = await self._moved(claim, before)
-        if moved:
+        else:
             await self._unknown(claim, "the object has changed since, and carries no mark of this action")
-            return False
-        return None if moved is None else True
+        return False
 
     async def _proof(self, claim: Claim) -> bool | None:
-        """Tell whether the mark is there. None: it cannot be read now; what can never be read proves nothing, so no."""
+        """Tell whether the mark is anywhere. None: nobody can read that now; what can never be read proves nothing."""
         try:
             return bool(await self.parts.cluster.reader.proof(claim.action.target, claim.action.id))
         except ClusterError as error:
             if error.reason in ("not_found", "gone"):
                 return False
             return None
-
-    async def _moved(self, claim: Claim, before: BeforeImage | None) -> bool | None:
-        """Tell whether somebody changed the object's spec since our write may have been sent; None: cannot be read."""
-        if before is None:
-            return False
-        try:
-            live = await self.parts.cluster.reader.live(claim.action.target)
-        except ClusterError as error:
-            return None if error.retryable else True
-        return live.image.uid != before.uid or live.image.generation != before.generation
 
     async def _unknown(self, claim: Claim, why: str) -> None:
         note = f"it cannot be known whether the write was stored: {why}"
@@ -113,3 +115,10 @@ class Doubt:
         )
         await self.parts.stores.actions.conclude(conclusion)
         self.bells.ring(Stage.NOTIFY, Stage.CLOSE)
+
+
+def _moved(live: LiveObject, before: BeforeImage | None) -> bool:
+    """Tell whether the object is another one, or its spec another, than when our write may have been sent."""
+    if before is None:
+        return False
+    return live.image.uid != before.uid or live.image.generation != before.generation

@@ -160,20 +160,11 @@ def hold_cases() -> list[Case]:
 def doubt_cases() -> list[Case]:
     """A write was stored and its answer lost: whatever the reading back meets, the write is found, and not repeated."""
     lost = Trap(WRITE, after=True, do=cut)
-    again = BROKEN | {str(status): answer(status) for status in (400, 401, 403, 410, 422, 429)}
-    found = [
+    again = BROKEN | {str(status): answer(status) for status in (400, 401, 403, 404, 410, 422, 429)}
+    return [
         Case(words=f"reading back: {words}", traps=(lost, Trap(READ, False, do)), doubt=True)
         for words, do in again.items()
     ]
-    # "It is not there" is an answer, and then the change of generation proves nothing: people have to look.
-    gone = Case(
-        words="reading back: 404",
-        traps=(lost, Trap(READ, False, answer(404))),
-        ends=EntryKind.ACTION_REFUSED,
-        reason="unknown",
-        doubt=True,
-    )
-    return [*found, gone]
 
 
 @dataclass(slots=True)

@@ -178,6 +178,36 @@ async def test_a_doubt_that_nobody_can_settle_goes_to_people(database: str) -> N
         assert "cannot be known" in r.people.heard[0]["message"]
 
 
+async def test_a_write_that_lands_while_it_is_read_back(database: str) -> None:
+    """The dead owner's write was still on its way, and is stored between two reads: it is found, and no riddle."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        landed = False
+
+        def land(obj: dict[str, Any]) -> dict[str, Any]:
+            marks = {**obj["metadata"].get("annotations", {}), "remediator.io/action": identity}
+            changed = {**obj, "metadata": {**obj["metadata"], "annotations": marks}}
+            return {**changed, "spec": {**obj["spec"], "minReadySeconds": 1}}
+
+        async def after_the_first_read(call: Call, proceed: Proceed) -> web.StreamResponse:
+            nonlocal landed
+            answer = await proceed()
+            if call.method == "GET" and call.path.endswith("/deployments/backstage") and not landed:
+                landed = True
+                r.sandbox.store.mutate(DEPLOYMENTS, "backstage", "backstage", land)
+            return answer
+
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        identity = (await r.rows("SELECT id FROM remediator.actions"))[0]["id"]
+        r.sandbox.middlewares.append(after_the_first_read)
+        await r.settle()
+        assert landed
+        assert await r.states() == ["verifying"]
+        assert r.writes() == []
+
+
 async def test_a_doubt_about_what_is_gone_goes_to_people_at_once(database: str) -> None:
     """Dispatched, and deleted since: no read can ever tell what became of the write, so nobody waits for one."""
     async with rig(database, bounds=QUICK) as r:
