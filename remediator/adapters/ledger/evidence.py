@@ -21,7 +21,11 @@ class LedgerEvidenceStore:
     async def keep(
         self, incident: int, action: int, target_key: str, parts: dict[str, Any], notes: dict[str, Any]
     ) -> str:
-        """Store one bundle; return its SHA-256, which anybody can make again of what is stored (``digest_of``)."""
+        """Store one bundle; return its SHA-256, which anybody can make again of what is stored (``digest_of``).
+
+        An action has one bundle about its target: where a former owner has kept it, that one stays, and its SHA-256 is
+        returned.
+        """
         content = rows.as_json({"parts": parts, "notes": notes}, ordered=True)
         digest, size = digest_of(content), len(content.encode())
         missing = notes.get("missing") or {}
@@ -42,7 +46,7 @@ class LedgerEvidenceStore:
             },
         )
         async with transaction(self._pool) as connection:
-            await connection.execute(
+            (kept,) = await connection.fetch(
                 QUERIES["put_evidence"],
                 incident,
                 action,
@@ -52,8 +56,9 @@ class LedgerEvidenceStore:
                 list(notes.get("truncated", [])),
                 content,
             )
-            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
-        return digest
+            if kept["fresh"]:
+                await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+        return str(kept["sha256"])
 
 
 def digest_of(content: str) -> str:

@@ -39,6 +39,15 @@ async def test_a_bundle_comes_back_whole(pools: LedgerPools, owner: Owner) -> No
     assert await view.evidence_of(2) == ()
 
 
+async def test_what_an_action_saw_first_is_kept(pools: LedgerPools, owner: Owner) -> None:
+    """Whoever takes an action over looks again: one bundle, one entry, and the caller learns which one it is."""
+    await admit_actions(owner, pools.stages)
+    first = await keep(pools.stages, {"pods": "before"})
+    assert await keep(pools.stages, {"pods": "after"}) == first
+    assert [row["sha256"] for row in await LedgerView(pools.read).evidence_of(1)] == [first]
+    assert await owner.fetchval("SELECT count(*) FROM remediator.ledger WHERE kind = 'evidence'") == 1
+
+
 async def test_the_digest_can_be_made_again_of_what_is_stored(pools: LedgerPools, owner: Owner) -> None:
     """PostgreSQL keeps an object's keys in an order of its own; a change of one letter shows."""
     await admit_actions(owner, pools.stages)
@@ -77,7 +86,7 @@ async def test_the_ledger_names_it(pools: LedgerPools, owner: Owner) -> None:
     """What was kept, how much, what could not be read."""
     await admit_actions(owner, pools.stages)
     digest = await keep(pools.stages, {"pods": [], "events": []}, {"missing": {"logs/a": "forbidden"}})
-    await keep(pools.stages, {"pods": []})
+    await LedgerEvidenceStore(pools.stages).keep(1, 1, f"{TARGET}0", {"pods": []}, {})
     said = await owner.fetch(
         """SELECT summary, incident, action, target_key, data::text AS data
            FROM remediator.ledger WHERE kind = 'evidence' ORDER BY seq"""

@@ -183,9 +183,17 @@ ON CONFLICT (source, fingerprint, rule) WHERE state <> 'decided' DO UPDATE
         lease_until = NULL;
 
 -- name: put_evidence
--- One bundle of evidence.
-INSERT INTO remediator.evidence (incident, action, target_key, sha256, size, truncated, content)
-VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb);
+-- One bundle of evidence, once for an action and its target: whoever takes the action over looks again, and what was
+-- seen first stays. Tells the hash of what is kept, and whether that is new.
+WITH known AS (
+    SELECT sha256 FROM remediator.evidence WHERE incident = $1 AND action = $2 AND target_key = $3 LIMIT 1
+), kept AS (
+    INSERT INTO remediator.evidence (incident, action, target_key, sha256, size, truncated, content)
+    SELECT $1::bigint, $2::bigint, $3::text, $4::text, $5::int, $6::text[], $7::jsonb
+    WHERE NOT EXISTS (SELECT FROM known)
+    RETURNING sha256
+)
+SELECT sha256, true AS fresh FROM kept UNION ALL SELECT sha256, false FROM known;
 
 -- name: put_approval
 -- A person's word about an action that waits for it; the action leaves its waiting state.
