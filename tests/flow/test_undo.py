@@ -353,3 +353,17 @@ async def test_an_incident_that_ends_does_not_lose_the_wish(database: str) -> No
         await r.sql.execute("UPDATE remediator.candidates SET not_before = now() WHERE cause = 'undo'")
         await r.settle()
         assert r.live()["spec"]["replicas"] == 3
+
+
+async def test_a_refused_wish_drives_nothing_on_and_calls_nobody(database: str) -> None:
+    """The incident is open and its alert fires: a refusal, by the cluster or by us, is none of the ladder's affairs."""
+    async with scaled(database, LONG, resolved=False) as (r, undos):
+        await r.sql.execute("UPDATE remediator.actions SET state = 'unchanged', ended_at = now()")
+        r.sandbox.middlewares.append(Fault("403"))
+        await ask(r, undos)
+        assert await r.states() == ["unchanged", "refused"]
+        change(r, replicas=9)
+        await ask(r, undos)
+        assert (await last(r, EntryKind.DECISION_HOLD)).reasons == ("changed_since",)
+        assert await r.rows("SELECT FROM remediator.candidates WHERE state <> 'decided'") == []
+        assert r.people.heard == []
