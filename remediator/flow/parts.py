@@ -33,7 +33,7 @@ class Bounds:
     assess_concurrency: int = 32
     admit_batch: int = 64
     execute_concurrency: int = 32
-    verify_batch: int = 64
+    verify_batch: int = 16
     close_batch: int = 64
     notify_batch: int = 16
     poll_s: float = 1.0
