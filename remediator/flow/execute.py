@@ -61,7 +61,7 @@ class Execute(Crew):
         return self._more
 
     async def step(self) -> int:
-        """Claim as many actions as there is room for and begin with them; return 0 where no more wait than these."""
+        """Claim as many actions as there is room for and begin with them; return how many."""
         bounds = self.parts.bounds
         room = bounds.execute_concurrency - self.under_way
         if room <= 0:
@@ -71,7 +71,7 @@ class Execute(Crew):
         self._more = len(claims) == room
         for claim in claims:
             self.begin(partial(self._run, claim, began), name=f"action-{claim.action.number}")
-        return len(claims) if self._more else 0
+        return len(claims)
 
     async def _run(self, claim: Claim, began: float) -> None:
         """Carry out an action that was claimed no earlier than ``began``."""
