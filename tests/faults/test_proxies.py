@@ -126,7 +126,7 @@ async def test_postgres_passes_and_knows_the_names(proxy: PostgresProxy, watch: 
             assert watch.names() == [
                 *("before BEGIN lock_admission", "after BEGIN lock_admission"),
                 *("before ping", "after ping"),
-                *("before commit of ping", "after commit of ping"),
+                *("before commit of nothing", "after commit of nothing"),
                 *("before claim_actions", "after claim_actions"),
             ]
             assert [point.rows for point in watch.seen if point.call == "ping" and point.after] == [1]
