@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from remediator.adapters.checkpoints import CheckpointFile
 from remediator.adapters.ledger.pool import LedgerPools
@@ -25,7 +26,7 @@ from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import InvariantBroken, PortError
 from remediator.model.seal import Checkpoint
 from remediator.ports.observer import StageEvent
-from remediator.ports.seals import SealStore
+from remediator.ports.seals import Look, SealStore
 from tests.adapters.ledger.forging import Owner, forge
 from tests.fakes.clock import StillClock
 from tests.flow.rig import Ear
@@ -145,6 +146,36 @@ async def test_nothing_is_sealed_over_a_transaction_that_may_bring_an_earlier_en
     finally:
         await late.close()
         await later.close()
+
+
+async def test_a_prepared_transaction_is_waited_for_whatever_its_name(stand: Stand) -> None:
+    """It goes on under another one, so nobody can tell whether it is one of those that are waited for."""
+    await stand.append()
+    store = Prepared(stand.store)
+    sealer = stand.sealer(store=store)
+    assert [await sealer.step(), await sealer.step()] == [True, True]
+    store.prepared = False
+    assert await sealer.step() is False
+    assert len(await stand.records.seals(0, 10)) == 1
+
+
+@dataclass
+class Prepared:
+    """A store on a table that a prepared transaction has written to, as long as ``prepared``."""
+
+    store: LedgerSeals
+    prepared: bool = True
+    looks: int = 0
+
+    async def look(self, known: int) -> Look:
+        """Look, and see a name of its kind: another one each time."""
+        found = await self.store.look(known)
+        self.looks += 1
+        return structs.replace(found, writers=frozenset({f"-1/{self.looks}"})) if self.prepared else found
+
+    async def seal(self, *given: Any) -> Any:
+        """Seal."""
+        return await self.store.seal(*given)
 
 
 async def test_checkpoints_come_by_number_or_by_time(stand: Stand) -> None:
