@@ -13,6 +13,7 @@ from remediator.adapters.kubernetes.marks import ACTION, FENCE
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.undo import LedgerUndos
 from remediator.core.guardrails.opted_out import ANNOTATION
+from remediator.flow.bells import Stage
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Recovery, Rule, Rung, Severity
@@ -21,6 +22,8 @@ from remediator.sandbox.defaults import fill_in
 from remediator.sandbox.resources import DEPLOYMENTS
 from tests.flow.rig import ROOMY, Rig, a_rule, alert, deployment, rig
 from tests.flow.test_doubt import QUICK, Fault
+from tests.flow.test_flow import step
+from tests.flow.test_pause import pause
 
 SCALE = a_rule(ladder=(Rung(action="scale", parameters={"step": 3, "max": 20}),))
 LONG = structs.replace(SCALE, severity=Severity.P3, recover=Recovery(for_s=600, within_s=600))
@@ -367,3 +370,24 @@ async def test_a_refused_wish_drives_nothing_on_and_calls_nobody(database: str) 
         assert (await last(r, EntryKind.DECISION_HOLD)).reasons == ("changed_since",)
         assert await r.rows("SELECT FROM remediator.candidates WHERE state <> 'decided'") == []
         assert r.people.heard == []
+
+
+@pytest.mark.parametrize("hindrance", ["pause", "shelf life"])
+async def test_a_wish_does_not_outlast_a_pause_or_its_shelf_life(database: str, hindrance: str) -> None:
+    """Undone is whatever fires, and for that reason only: between claim and write the same things stop it as others."""
+    async with scaled(database) as (r, undos):
+        former = await undos.former(1)
+        assert former is not None
+        await undos.ask(former, actor="mira", reason="the peak is over")
+        for stage in (Stage.ASSESS, Stage.ADMIT):
+            await step(r, stage)
+        (claim,) = await r.parts.stores.actions.claim(1, "test", 60.0)
+        assert claim.action.plan.undoes is not None
+        if hindrance == "pause":
+            await pause(database)
+        else:
+            await r.sql.execute("UPDATE remediator.actions SET good_until = now() - interval '1 second'")
+        live = await r.parts.cluster.reader.live(claim.action.target)
+        entry = NewEntry(kind=EntryKind.ACTION_DISPATCHED, summary="sending", action=claim.action.number)
+        actions = r.parts.stores.actions
+        assert not await actions.dispatched(claim.action.number, claim.action.fence, live.image, entry)

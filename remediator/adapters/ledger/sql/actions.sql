@@ -70,8 +70,8 @@ RETURNING clock_timestamp() AS now,
 -- name: move_actions
 -- Moves actions to their next state, each only if its fence is still the owner's, with the ledger's entry about it; tells
 -- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, the
--- decision is fresh, and nobody has paused it. (An undo is a person's wish, whatever fires.) (The first look at what was applied: while the alert fires nothing can be proven, and the alert's
--- end hastens the look.)
+-- decision is fresh, and nobody has paused it. (An undo is a person's wish, whatever fires; the rest holds for it too.)
+-- (The first look at what was applied: while the alert fires nothing can be proven, and the alert's end hastens the look.)
 WITH given AS MATERIALIZED (
     SELECT place, number, fence, state, before_image, note, ended, entry
     FROM jsonb_to_recordset($1::jsonb)
@@ -93,13 +93,13 @@ WITH given AS MATERIALIZED (
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
                AND remediator.pause_on(action.namespace, action.rule, action.target_key) IS NULL
-               AND (
+               AND (action.plan -> 'undoes' ->> 'action' IS NOT NULL OR (
                    -- As a value, for EXISTS may be planned as a list of all incidents with an alert that fires.
                    SELECT count(*) > 0
                    FROM remediator.incident_alerts AS tie
                    JOIN remediator.alerts AS alert USING (source, fingerprint)
                    WHERE tie.incident = action.incident AND alert.status = 'firing'
-               ) OR action.plan -> 'undoes' ->> 'action' IS NOT NULL))
+               ))))
     RETURNING given.place, action.incident, action.rule, action.rung, action.candidate
 ), said AS (
     INSERT INTO remediator.ledger (kind, summary, incident, action, rule, target_key, reasons, data, actor)
