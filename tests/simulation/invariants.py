@@ -48,6 +48,11 @@ def action_of(db: Database, number: int | None) -> Row | None:
     return db.actions.rows.get(number)
 
 
+def is_wish(action: Row) -> bool:
+    """Tell whether an action undoes another because a person wants it: how often and when is that person's affair."""
+    return action["plan"].get("undoes") is not None
+
+
 # ------------------------------------------------------------------------------------------------- at every single step
 
 
@@ -94,14 +99,10 @@ def _rules(scene: Scene, name: str) -> list[Rule]:
 def _exceeded(scene: Scene, action: Row, rule: Rule) -> Iterator[str]:
     limits, policy = rule.limits, scene.policy
     counted = [one for one in scene.db.actions if one["changes"] and one["mode"] == "enforce"]
-    for column, limit in (
-        ("target_key", limits.per_target),
-        ("rule", limits.per_rule),
-        ("namespace", limits.per_namespace),
-        ("mode", limits.per_cluster),
-        ("mode", policy.cluster_burst),
-        ("mode", policy.cluster_hourly),
-    ):
+    windows = [("mode", limits.per_cluster), ("mode", policy.cluster_burst), ("mode", policy.cluster_hourly)]
+    if not is_wish(action):
+        windows += [("target_key", limits.per_target), ("rule", limits.per_rule), ("namespace", limits.per_namespace)]
+    for column, limit in windows:
         # What the window held when this was decided, a little later than that: so the window is a little shorter.
         since = action["admitted_at"] - timedelta(seconds=limit.window_s - UNDER_WAY_S)
         inside = [one for one in counted if one[column] == action[column] and one["admitted_at"] > since]
@@ -126,7 +127,7 @@ def i7_decided_with_open_eyes(scene: Scene, action: Row) -> Iterator[str]:
     age = abs((now - datetime.fromisoformat(facts["read_at"])).total_seconds()) - UNDER_WAY_S
     if rules and age > max(rule.shelf_life_s for rule in rules):
         yield f"I7: A{number} was admitted on facts that are {age:.0f} s old"
-    if _storms(scene, now):
+    if _storms(scene, now) and not is_wish(action):
         yield f"I7: A{number} was admitted in a storm"
     yield from _under_pause(scene, action, now - timedelta(seconds=UNDER_WAY_S), now, "admitted")
 
@@ -157,7 +158,7 @@ def i7_meant_with_open_eyes(scene: Scene, action: Row) -> Iterator[str]:
     now = scene.db.now()
     if now > action["good_until"]:
         yield f"I7: A{action['number']} was dispatched after its shelf life"
-    if not scene.db.firing(action["incident"]):
+    if not scene.db.firing(action["incident"]) and not is_wish(action):
         yield f"I7: A{action['number']} was dispatched though nothing fires"
     yield from _under_pause(scene, action, now, now, "dispatched")
 

@@ -14,6 +14,8 @@ from random import Random  # noqa: TID251 - seeded, the same in every run
 
 from remediator.adapters.ledger.pauses import LedgerPauseStore
 from remediator.adapters.ledger.record import LedgerAppender
+from remediator.adapters.ledger.undo import LedgerUndos
+from remediator.core.undo import obstacle
 from remediator.model.errors import PortError
 from remediator.model.pause import PauseScope
 from remediator.ports.inbox import Inbox
@@ -251,6 +253,7 @@ class Simulation:
             (pick((150.0, 600.0)), self._cluster_away),
             (pick((150.0, 600.0)), self._alertmanager_away),
             (60.0, self._answer),
+            (100.0, self._undo),
             (400.0, self._many_fall_sick),
         ]
         return stories
@@ -375,6 +378,19 @@ class Simulation:
             )
         except PortError as error:
             self.trace(f"the answer was not taken: {error}")
+
+    async def _undo(self) -> None:
+        undos = LedgerUndos(memory_pool(self.db, self.operator))
+        done = [one["number"] for one in self.db.actions if one["applied_at"] is not None]
+        if not done:
+            return
+        try:
+            former = await undos.former(self.dice.choice(done))
+            if former is not None and not obstacle(former):
+                asked = await undos.ask(former, actor="op", reason="test")
+                self.trace(f"a person asks to undo A{former.number}: {asked}")
+        except PortError as error:
+            self.trace(f"the wish was not taken: {error}")
 
 
 def simulate(seed: int, *, keep_trace: bool = False) -> Report:

@@ -126,9 +126,8 @@ def move_actions(db: Database, session: Session, given: str) -> list[Row]:
 
 
 def _has_reason(db: Database, action: Row, now: datetime) -> bool:
-    fresh = now <= action["good_until"] and _pause(db, action) is None and db.firing(action["incident"]) > 0
-    undoes = action["plan"].get("undoes") or {}
-    return fresh or undoes.get("action") is not None
+    wanted = (action["plan"].get("undoes") or {}).get("action") is not None or db.firing(action["incident"]) > 0
+    return now <= action["good_until"] and _pause(db, action) is None and wanted
 
 
 @statement(writes=True)
@@ -227,11 +226,15 @@ def put_approval(db: Database, session: Session, number: int, approved: bool, ac
 
 @statement(writes=True)
 def put_evidence(db: Database, session: Session, *values: Any) -> list[Row]:
-    """One bundle of evidence."""
-    number = db.next("evidence")
+    """One bundle of evidence, once for an action and its target."""
     names = ("incident", "action", "target_key", "sha256", "size", "truncated", "content")
-    db.evidence.insert(number, {**dict(zip(names, values, strict=True)), "captured_at": db.now()})
-    return []
+    bundle = dict(zip(names, values, strict=True))
+    about = ("incident", "action", "target_key")
+    for known in db.evidence:
+        if all(known[name] == bundle[name] for name in about):
+            return [{"sha256": known["sha256"], "fresh": False}]
+    db.evidence.insert(db.next("evidence"), {**bundle, "captured_at": db.now()})
+    return [{"sha256": bundle["sha256"], "fresh": True}]
 
 
 @statement()
