@@ -22,10 +22,15 @@ T = TypeVar("T")
 
 
 class Docket(Struct, frozen=True, kw_only=True):
-    """A batch for the core; and the reasons that each of its candidates waited for so far, by its number."""
+    """A batch for the core; and the reasons that each of its candidates waited for so far, by its number.
+
+    ``last_incident`` and ``last_action`` are the numbers that were drawn last (0: none yet).
+    """
 
     batch: AdmissionBatch
     reasons: Mapping[int, tuple[str, ...]]
+    last_incident: int
+    last_action: int
 
 
 class _Undecided(Struct, frozen=True):
@@ -93,6 +98,8 @@ async def read(
     return Docket(
         batch=_batch(found, tuple(item for item in items if item.candidate.id in undecided), scopes, undecided),
         reasons={number: one.reasons for number, one in undecided.items()},
+        last_incident=found["last_incident"],
+        last_action=found["last_action"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Writing rulings: incidents, actions, candidates, entries and messages of one batch, with numbers taken in advance."""
+"""Writing rulings: incidents, actions, candidates, entries and messages of one batch, by one statement."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from msgspec import Struct, structs
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.docket import Docket, orphan_key
+from remediator.adapters.ledger.errors import LedgerReason, ledger_error
 from remediator.adapters.ledger.pool import Connection
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.action import ActionState, action_id
 from remediator.model.decision import Act, Ask, Hold, Observe
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.errors import LedgerError
 from remediator.model.incident import Candidate
 from remediator.model.plan import Plan
 from remediator.model.rule import Mode
@@ -46,44 +49,65 @@ class _Place(Struct, kw_only=True):
 
 
 async def write(connection: Connection, writs: Sequence[Writ], docket: Docket) -> Written:
-    """Write a batch by one statement. A hold that repeats its candidate's last reasons is only counted."""
+    """Write a batch. A hold that repeats its candidate's last reasons is only counted.
+
+    The commit waits for the disk where people are told something: a number that they know must never be another's.
+    Else it need not: who acts on a decision first commits that it is about to, and that lasts only with all before it.
+    Raises LedgerError (retryable) where somebody else has drawn a number that was foreseen.
+    """
     places = [_Place(writ=writ, key=_key(writ)) for writ in writs]
-    fresh = await _number(connection, places)
+    fresh = _number(places, docket)
     calls = _calls(places)
     opened = {place.incident for place in fresh.values()}
     acting = [place for place in places if place.action is not None]
-    (told,) = await connection.fetch(
-        QUERIES["record_decisions"],
+    messages = list(_messages(places, calls, opened))
+    given = (
         rows.as_json([_incident(place, place.incident in calls) for place in fresh.values()]),
         rows.as_json([_tie(place) for place in places if place.incident is not None]),
         rows.as_json([_action(place) for place in acting]),
         rows.as_json([_settled(place, docket.batch.now) for place in places]),
         [incident for incident in calls if incident not in opened],
-        rows.as_json(list(_messages(places, calls, opened))),
+        rows.as_json(messages),
         rows.as_json([one for place in places for one in _entries(place, fresh, calls, docket)]),
         len(acting) >= CROWD,
+        bool(messages),
     )
+    try:
+        (told,) = await connection.fetch(QUERIES["record_decisions"], *given)
+    except asyncpg.ForeignKeyViolationError as error:
+        if not fresh:
+            raise
+        raise _overtaken() from error
+    drawn = list(told["opened"]), list(told["admitted"])
+    if drawn != ([place.incident for place in fresh.values()], [place.action for place in acting]):
+        raise _overtaken()
     return Written(writs=tuple(writs), escalated=len(told["called"]) + len(opened & calls.keys()))
 
 
-async def _number(connection: Connection, places: list[_Place]) -> dict[str, _Place]:
-    """Give every place its incident and action numbers; return the places that open a new incident, by key."""
+def _overtaken() -> LedgerError:
+    message = "a number for an incident or an action was drawn by somebody else at the same time"
+    return ledger_error(LedgerReason.CONTENTION, message)
+
+
+def _number(places: list[_Place], docket: Docket) -> dict[str, _Place]:
+    """Give every place its incident and action numbers; return the places that open a new incident, by key.
+
+    New numbers are those that the database will draw next: decisions are made one batch after the other.
+    """
     fresh: dict[str, _Place] = {}
+    incident, action = docket.last_incident, docket.last_action
     for place in places:
         known = place.writ.ruling.assessed.incident
-        place.incident = known.id if known is not None else None
-        if place.writ.incident and known is None:
-            fresh.setdefault(place.key, place)
-    acting = [place for place in places if not _holds(place)]
-    if not fresh and not acting:
-        return fresh
-    (numbers,) = await connection.fetch(QUERIES["allocate"], len(fresh), len(acting))
-    incidents = dict(zip(fresh, numbers["incidents"], strict=True))
-    for place in places:
-        if place.writ.incident and place.incident is None:
-            place.incident = incidents[place.key]
-    for place, number in zip(acting, numbers["actions"], strict=True):
-        place.action = number
+        if known is not None:
+            place.incident = known.id
+        elif place.writ.incident:
+            if place.key not in fresh:
+                incident += 1
+                place.incident = incident
+            place.incident = fresh.setdefault(place.key, place).incident
+        if not _holds(place):
+            action += 1
+            place.action = action
     return fresh
 
 

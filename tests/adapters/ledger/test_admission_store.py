@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from msgspec import structs
 
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
-from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, Purpose, one_pool
+from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, Purpose, one_pool, transaction
 from remediator.adapters.ledger.writs import CROWD
 from remediator.model.action import ActionState
 from remediator.model.case import Assessed
@@ -386,6 +387,65 @@ async def test_a_crowd_of_actions_is_shared(pool: LedgerPool, owner: Owner, coun
     assert (await decide(pool, act)).acts == count
     await owner.fetchval("SELECT 1")
     assert rung == woken
+
+
+@pytest.mark.parametrize("sequence", ["incidents_id_seq", "actions_number_seq"])
+async def test_a_number_that_somebody_else_draws_is_none_of_ours(pool: LedgerPool, owner: Owner, sequence: str) -> None:
+    """What was foreseen is compared with what was drawn: nothing is written under another's number."""
+    await put_candidates(owner, 3)
+    store = LedgerAdmissionStore(pool)
+    items = [assessed(one) for one in await store.take(3, 60.0)]
+    await owner.execute(f"ALTER SEQUENCE remediator.{sequence} INCREMENT 2")
+    with pytest.raises(LedgerError, match="drawn by somebody else") as raised:
+        await store.admit(items, Whim(act))
+    assert raised.value.retryable
+    for table in ("actions", "incidents", "incident_alerts", "ledger"):
+        assert await owner.fetchval(f"SELECT count(*) FROM remediator.{table}") == 0, table  # noqa: S608 - a constant
+    await owner.execute(f"ALTER SEQUENCE remediator.{sequence} INCREMENT 1")
+    assert (await store.admit(items, Whim(act))).acts == 3
+    rows = await owner.fetch(
+        """SELECT action.number, action.incident, entry.action AS said, entry.incident AS of
+           FROM remediator.actions AS action JOIN remediator.incidents ON incidents.id = action.incident
+           JOIN remediator.ledger AS entry ON entry.action = action.number AND entry.target_key = action.target_key"""
+    )
+    assert len(rows) == 3
+    assert all((row["number"], row["incident"]) == (row["said"], row["of"]) for row in rows)
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "pooler"])
+@pytest.mark.parametrize(
+    ("decision", "waits"),
+    [
+        (act, "off"),
+        (lambda _: hold(HoldReason.COOLDOWN, retry_in_s=60), "off"),
+        (lambda item: Ask(plan=act(item).plan, because="it is in mode ask"), "on"),
+        (lambda _: hold(HoldReason.PROTECTED), "on"),
+    ],
+    ids=["act", "hold", "ask", "call"],
+)
+async def test_a_commit_waits_for_the_disk_where_people_are_told(
+    database: str, pools: LedgerPools, owner: Owner, direct: bool, decision: Callable[[Assessed], Decision], waits: str
+) -> None:
+    """What nobody has heard of, and nothing has come of, may be decided again after a crash of the server."""
+    await owner.execute(
+        """CREATE TABLE remediator.witness (waits text);
+           GRANT INSERT ON remediator.witness TO remediator_app;
+           CREATE FUNCTION remediator.look() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+               INSERT INTO remediator.witness VALUES (current_setting('synchronous_commit'));
+               RETURN NULL;
+           END $$;
+           CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON remediator.ledger DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION remediator.look()"""
+    )
+    await put_candidates(owner, 1)
+    people = Whim(decision, people=lambda _: "somebody" if waits == "on" else "")
+    async with one_pool(database, replace(pools.server, direct=direct), Purpose.STAGES) as pool:
+        store = LedgerAdmissionStore(pool)
+        await store.admit([assessed(one) for one in await store.take(1, 60.0)], people)
+        assert set(await column(owner, "witness", "waits")) == {waits}
+        async with transaction(pool) as connection:
+            assert await connection.fetchval("SHOW synchronous_commit") == "on", "the next one is as ever"
 
 
 async def test_times_are_those_of_the_database_whatever_its_zone(pool: LedgerPool, owner: Owner) -> None:

@@ -111,7 +111,7 @@ HOT: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("hasten_verification", (SOURCES, PRINTS), 2100),
     ("take_candidates", ("64", "60"), 700),
     ("read_admission", (MANY, "array_fill(0, ARRAY[64])", RULES, PRINTS, FEW, "ARRAY[7, 8]", *SCOPES, *OUTLOOK), 540),
-    ("record_decisions", ("'[]'", "'[]'", "'[]'", SETTLED, "ARRAY[500, 1000]", "'[]'", "'[]'", "false"), 170),
+    ("record_decisions", ("'[]'", "'[]'", "'[]'", SETTLED, "ARRAY[500, 1000]", "'[]'", "'[]'", "false", "true"), 170),
     ("claim_actions", ("16", "'me'", "90"), 200),
     ("renew_lease", ("1001", "0", "90"), 10),
     ("move_actions", (INTENTS,), 140),

@@ -164,25 +164,30 @@ SELECT statement_timestamp() AS now,
        (SELECT json_agg(opened_at) FROM onset)::text AS onsets,
        (SELECT json_agg(platform) FROM platform)::text AS platform,
        (SELECT json_agg(pause) FROM pause)::text AS pauses,
-       (SELECT max(admitted_at) FROM remediator.actions WHERE changes AND mode = 'enforce') AS last_admission;
+       (SELECT max(admitted_at) FROM remediator.actions WHERE changes AND mode = 'enforce') AS last_admission,
+       coalesce(pg_sequence_last_value('remediator.incidents_id_seq'), 0) AS last_incident,
+       coalesce(pg_sequence_last_value('remediator.actions_number_seq'), 0) AS last_action;
 
 -- name: allocate
--- Numbers for new incidents and actions, so that everything of one decision can be written with them in one go.
+-- Numbers for new incidents and actions, for who cannot foresee them.
 SELECT array(SELECT nextval('remediator.incidents_id_seq') FROM generate_series(1, $1::int)) AS incidents,
        array(SELECT nextval('remediator.actions_number_seq') FROM generate_series(1, $2::int)) AS actions;
 
 -- name: record_decisions
 -- All that comes of a batch of decisions, in one round trip; the arguments are JSON arrays of rows, one for each kind,
--- $5 the incidents known before that people are called for, $8 whether other replicas are woken to share the actions.
+-- $5 the incidents known before that people are called for, $8 whether other replicas are woken to share the actions, $9
+-- whether this commit waits for the disk (docs/adr/0011).
 -- Two decisions with the same id are one decision: the second one's action fails the transaction. What says if_called
--- is only written if its incident is called for now, and was not before.
+-- is only written if its incident is called for now, and was not before. New incidents and actions get their numbers in
+-- the order of those that they are referred to by; they are told, and are the same unless somebody else drew one too.
 WITH opened AS (
-    INSERT INTO remediator.incidents (id, target_key, target, severity, state, rule, title, check_at, escalated_at)
-    OVERRIDING SYSTEM VALUE
-    SELECT id, target_key, target, severity, CASE WHEN called THEN 'escalated' ELSE 'open' END, rule, title,
+    INSERT INTO remediator.incidents (target_key, target, severity, state, rule, title, check_at, escalated_at)
+    SELECT target_key, target, severity, CASE WHEN called THEN 'escalated' ELSE 'open' END, rule, title,
            clock_timestamp() + interval '15 seconds', CASE WHEN called THEN clock_timestamp() END
     FROM jsonb_to_recordset($1::jsonb)
         AS given (id bigint, target_key text, target jsonb, severity text, rule text, title text, called boolean)
+    ORDER BY id
+    RETURNING id
 ), tied AS (
     INSERT INTO remediator.incident_alerts (incident, source, fingerprint)
     SELECT incident, source, fingerprint
@@ -190,15 +195,16 @@ WITH opened AS (
     ON CONFLICT DO NOTHING
 ), admitted AS (
     INSERT INTO remediator.actions
-        (number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes,
-         state, good_until)
-    OVERRIDING SYSTEM VALUE
-    SELECT number, id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes,
-           state, clock_timestamp() + make_interval(secs => shelf_life_s)
+        (id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
+         good_until)
+    SELECT id, incident, candidate, rule, rung, action, mode, target_key, namespace, target, plan, changes, state,
+           clock_timestamp() + make_interval(secs => shelf_life_s)
     FROM jsonb_to_recordset($3::jsonb)
         AS given (number bigint, id text, incident bigint, candidate bigint, rule text, rung int, action text,
                   mode text, target_key text, namespace text, target jsonb, plan jsonb, changes boolean, state text,
                   shelf_life_s int)
+    ORDER BY number
+    RETURNING number
 ), settled AS (
     -- What became of each candidate: decided, or held until it is worth asking again.
     UPDATE remediator.candidates AS candidate
@@ -233,7 +239,10 @@ WITH opened AS (
     WHERE NOT if_called OR EXISTS (SELECT FROM called WHERE called.id = given.incident)
 )
 SELECT ARRAY(SELECT id FROM called) AS called,
-       CASE WHEN $8::boolean THEN pg_notify('remediator', 'execute')::text END AS woken;
+       ARRAY(SELECT id FROM opened) AS opened,
+       ARRAY(SELECT number FROM admitted) AS admitted,
+       CASE WHEN $8::boolean THEN pg_notify('remediator', 'execute')::text END AS woken,
+       CASE WHEN NOT $9::boolean THEN set_config('synchronous_commit', 'off', true) END AS unhurried;
 
 -- name: escalate_incidents
 -- People are called for these incidents; tells which of them were not escalated before.
