@@ -94,7 +94,9 @@ def test_what_is_gone_is_over_at_the_second_look() -> None:
     """Missing now for the first time: noted. Missing at two looks in a row: over, since the first of them."""
     first = reconcile(view(answer()), holding(state()), TERMS)
     assert (first.ended, first.absent) == ((), {PRINT: NOW})
-    (signal,) = reconcile(view(answer()), holding(state(), absent_since=ago(60)), TERMS).ended
+    second = reconcile(view(answer()), holding(state(), absent_since=ago(60)), TERMS)
+    (signal,) = second.ended
+    assert second.absent == {}
     assert (signal.status, signal.ends_at, signal.starts_at) == (RESOLVED, ago(60), ago(600))
     assert signal.confirmed_at == NOW
 

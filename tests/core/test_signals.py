@@ -88,6 +88,8 @@ def test_a_first_firing_signal_opens() -> None:
         ((resolved(0, 60), confirmed(0, 70), resolved(0, 60)), [Change.RESOLVED, Change.REOPENED, Change.LATE]),
         ((resolved(0, 60), confirmed(0, 70), resolved(0, 80)), [Change.RESOLVED, Change.REOPENED, Change.RESOLVED]),
         ((confirmed(0, 10), firing(0)), [Change.OPENED, Change.CONTINUES]),
+        # A second Alertmanager told a later end, after the one that we learned first.
+        ((resolved(0, 60), resolved(0, 90), confirmed(0, 80)), [Change.RESOLVED, Change.REPEATED, Change.LATE]),
     ],
 )
 def test_sequences(signals: tuple[StoredSignal, ...], expected: list[Change]) -> None:
@@ -114,6 +116,16 @@ def test_a_tombstone_keeps_its_latest_end() -> None:
     """A replayed earlier end must not move the tombstone back."""
     steps = fold((firing(0), resolved(0, 90), resolved(0, 60), firing(70)), {})
     assert steps[-1].change is Change.LATE
+
+
+@pytest.mark.parametrize("again", [confirmed(0, 200), resolved(0, 250)])
+def test_what_is_told_again_counts_from_when_it_was_told_last(again: StoredSignal) -> None:
+    """Its row is as old as its first telling; we learned of the change just now."""
+    before = (firing(0), resolved(0, 60)) if again.signal.status is Status.FIRING else (firing(0),)
+    told = structs.replace(again, received_at=at(1), last_seen_at=at(300))
+    step = fold((*before, told), {})[-1]
+    assert step.change in (Change.REOPENED, Change.RESOLVED)
+    assert step.state.changed_at == at(300)
 
 
 def test_the_state_of_before_is_respected() -> None:
