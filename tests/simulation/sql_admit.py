@@ -69,6 +69,8 @@ def read_admission(db: Database, session: Session, *given: Any) -> list[Row]:
             "platform": encode(_platform(db, platform)),
             "pauses": encode(pauses),
             "last_admission": max((one["admitted_at"] for one in acting), default=None),
+            "last_incident": db.numbers["incidents"],
+            "last_action": db.numbers["actions"],
         }
     ]
 
@@ -152,12 +154,11 @@ def allocate(db: Database, session: Session, incidents: int, actions: int) -> li
 @statement(writes=True)
 def record_decisions(db: Database, session: Session, *given: Any) -> list[Row]:
     """All that comes of a batch of decisions."""
-    opened, tied, admitted, settled, calls, told, said, wakes = given
-    _open_incidents(db, decode(opened))
+    opened, tied, admitted, settled, calls, told, said, wakes, _ = given
+    incidents = _open_incidents(db, decode(opened))
     for tie in decode(tied):
         tie_alert(db, tie["incident"], tie["source"], tie["fingerprint"])
-    for one in decode(admitted):
-        _admit(db, one)
+    actions = [_admit(db, one) for one in decode(admitted)]
     for one in decode(settled):
         _settle(db, one)
     called = _call(db, calls)
@@ -165,18 +166,21 @@ def record_decisions(db: Database, session: Session, *given: Any) -> list[Row]:
     db.say([one for one in decode(said) if not one["if_called"] or one["incident"] in called])
     if wakes:
         db.wakes.append("execute")
-    return [{"called": called}]
+    return [{"called": called, "opened": incidents, "admitted": actions}]
 
 
-def _open_incidents(db: Database, rows: list[Row]) -> None:
+def _open_incidents(db: Database, rows: list[Row]) -> list[int]:
     now = db.now()
-    for one in rows:
+    drawn = []
+    for one in sorted(rows, key=lambda one: one["id"]):
         if any(known["target_key"] == one["target_key"] and known["state"] != "resolved" for known in db.incidents):
             raise asyncpg.UniqueViolationError("incidents_one_open")
-        row = {name: one[name] for name in ("id", "target_key", "target", "severity", "rule", "title")}
+        drawn.append(db.next("incidents"))
+        row = {"id": drawn[-1], **{name: one[name] for name in ("target_key", "target", "severity", "rule", "title")}}
         state = "escalated" if one["called"] else "open"
         times = {"opened_at": now, "check_at": now + timedelta(seconds=15), "healthy_since": None, "resolved_at": None}
-        db.incidents.insert(one["id"], {**row, "state": state, **times, "escalated_at": now if one["called"] else None})
+        db.incidents.insert(drawn[-1], {**row, "state": state, **times, "escalated_at": now if one["called"] else None})
+    return drawn
 
 
 def tie_alert(db: Database, incident: int, source: str, fingerprint: str) -> None:
@@ -186,14 +190,15 @@ def tie_alert(db: Database, incident: int, source: str, fingerprint: str) -> Non
         db.ties.insert(key, {"incident": incident, "source": source, "fingerprint": fingerprint})
 
 
-def _admit(db: Database, one: Row) -> None:
+def _admit(db: Database, one: Row) -> int:
     holds = one["changes"] and one["mode"] == "enforce" and one["state"] in OPEN
     for known in db.actions:
         busy = known["changes"] and known["mode"] == "enforce" and known["state"] in OPEN
         if known["id"] == one["id"] or (holds and busy and known["target_key"] == one["target_key"]):
             raise asyncpg.UniqueViolationError("actions_one_open")
     now = db.now()
-    row = {name: value for name, value in one.items() if name != "shelf_life_s"}
+    number = db.next("actions")
+    row = {**{name: value for name, value in one.items() if name != "shelf_life_s"}, "number": number}
     defaults = {
         "admitted_at": now,
         "good_until": now + timedelta(seconds=one["shelf_life_s"]),
@@ -208,7 +213,8 @@ def _admit(db: Database, one: Row) -> None:
         "ended_at": None,
         "note": "",
     }
-    db.actions.insert(one["number"], {**defaults, **row})
+    db.actions.insert(number, {**defaults, **row})
+    return number
 
 
 def _settle(db: Database, one: Row) -> None:

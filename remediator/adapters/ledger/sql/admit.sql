@@ -176,7 +176,7 @@ SELECT array(SELECT nextval('remediator.incidents_id_seq') FROM generate_series(
 -- name: record_decisions
 -- All that comes of a batch of decisions, in one round trip; the arguments are JSON arrays of rows, one for each kind,
 -- $5 the incidents known before that people are called for, $8 whether other replicas are woken to share the actions, $9
--- whether this commit waits for the disk (docs/adr/0011).
+-- whether this commit waits for the disk (docs/adr/0012).
 -- Two decisions with the same id are one decision: the second one's action fails the transaction. What says if_called
 -- is only written if its incident is called for now, and was not before. New incidents and actions get their numbers in
 -- the order of those that they are referred to by; they are told, and are the same unless somebody else drew one too.
