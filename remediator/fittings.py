@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,7 +43,7 @@ from remediator.ports.observer import StageEvent
 from remediator.ports.rules import Rulebook
 from remediator.settings import Settings
 from remediator.web.door import DoorLimits
-from remediator.web.serving import WebOptions
+from remediator.web.serving import Prepared, WebOptions
 from remediator.web.tls import TlsFiles
 
 Trusts: TypeAlias = tuple[ssl.SSLContext | None, ssl.SSLContext | None]
@@ -152,6 +153,17 @@ def lookout(
         ),
         interval_s=settings.reconcile_interval,
     )
+
+
+def source_warnings(settings: Settings, prepared: Prepared | None) -> Iterator[str]:
+    """Yield what is to be said of Alertmanagers whose webhooks would come under another name than what is asked."""
+    known = prepared.credentials.sources if prepared is not None else frozenset()
+    for source in dict.fromkeys(named.partition("=")[0] for named in settings.alertmanager_url):
+        if known and source not in known:
+            yield (
+                f"--alertmanager-url asks the source {source!r}, and webhooks come as {', '.join(sorted(known))}: an"
+                " alert that is both posted and found would be two; name the source of the webhooks (source=http://...)"
+            )
 
 
 def _alertmanagers(

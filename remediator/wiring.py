@@ -41,6 +41,7 @@ from remediator.fittings import (
     ledger_watch,
     lookout,
     notifier,
+    source_warnings,
     stores,
     trusts,
     web_options,
@@ -122,6 +123,8 @@ class Daemon:
         """Open everything, in the order in which it is needed."""
         settings = self.settings
         self._read_files()
+        for warning in source_warnings(settings, self.web):
+            self._tell("settings", "warning", warning=warning)
         background = [*await self._database(stack)]
         deliveries = deliveries_together(self.pools.intake, seconds=settings.accept_deadline)
         moves = moves_together(self.pools.stages)

@@ -127,6 +127,13 @@ class Credentials:
             offered.append('Basic realm="remediator", charset="UTF-8"')
         return ", ".join(offered)
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """Return under which names alerts are recorded, as the files stand."""
+        if not self.required:
+            return frozenset({DEFAULT_SOURCE})
+        return frozenset(secret.source for file in self._files() for secret in file.secrets)
+
     def load(self) -> None:
         """Read the files for the first time. Raises ConfigError with every fault of all of them."""
         problems: list[str] = []
