@@ -10,7 +10,7 @@ from remediator.ports.lookout import LookoutStore
 from remediator.ports.monitoring import AlertHistory, Alertmanagers
 
 STALE_S = 40.0
-"""How many seconds old answers may be when they are made use of; the asking itself takes half of that at most."""
+"""How many seconds old answers may be when they are made use of; the asking itself takes a quarter of that at most."""
 LEASE_S = 60.0
 CHUNK = 500
 """How many signals go into the inbox at once."""

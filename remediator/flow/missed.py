@@ -19,8 +19,8 @@ from remediator.ports.observer import StageEvent
 
 LONGEST = timedelta(hours=24)
 """How far back history is asked for; what lies further back was found by people, or did not matter."""
-GAPS = 4
-"""How many gaps are looked at in one turn."""
+GAPS = 1
+"""How many gaps are looked at in one turn, which must end before anybody takes its lane for dead."""
 RETRY_S = 60.0
 MOST_RETRY_S = 900.0
 

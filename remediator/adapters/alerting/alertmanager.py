@@ -45,9 +45,10 @@ class HttpAlertmanagers:
 
     async def _peer(self, source: str, url: str) -> PeerAnswer:
         try:
-            # The status last: where it was started anew in between, that shows.
-            alerts = await self.fetch.get(url + ALERTS)
-            status = await self.fetch.get(url + STATUS)
+            async with self.fetch.patience():
+                # The status last: where it was started anew in between, that shows.
+                alerts = await self.fetch.get(url + ALERTS)
+                status = await self.fetch.get(url + STATUS)
             reading = await self._reading(alerts, source)
             running = self.read_status(status.body)
         except (MonitoringError, SignalRejected) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -71,6 +73,15 @@ class Fetch:
     async def post(self, url: str, form: dict[str, str]) -> Answer:
         """Ask with a POST of a form, for questions that are too long for an address."""
         return await self._ask("POST", url, form)
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """Bound several questions as one is bounded; raises MonitoringError ``timeout``."""
+        try:
+            async with asyncio.timeout(self.total_s):
+                yield
+        except TimeoutError as error:
+            raise MonitoringError("timeout", f"no answer within {self.total_s:g} s", retryable=True) from error
 
     async def _ask(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
         place = urlsplit(url).netloc

@@ -63,16 +63,15 @@ class PrometheusHistory:
     async def episodes(self, begin: datetime, end: datetime) -> tuple[Episode, ...]:
         """Return what fired between two moments, those that fired longest first, at most a thousand."""
         step = max(1, math.ceil((end - begin).total_seconds() / POINTS))
-        answer = await self._ask(
-            "/api/v1/query_range",
-            {
-                "query": f"count_over_time({FIRING}[{step}s])",
-                "start": _seconds(begin + timedelta(seconds=step)),
-                "end": _seconds(end + timedelta(seconds=step)),
-                "step": str(step),
-            },
-        )
-        still = {_key(one.metric) for one in await self._ask("/api/v1/query", {"query": FIRING})}
+        windows = {
+            "query": f"count_over_time({FIRING}[{step}s])",
+            "start": _seconds(begin + timedelta(seconds=step)),
+            "end": _seconds(end + timedelta(seconds=step)),
+            "step": str(step),
+        }
+        async with self.fetch.patience():
+            answer = await self._ask("/api/v1/query_range", windows)
+            still = {_key(one.metric) for one in await self._ask("/api/v1/query", {"query": FIRING})}
         found = [one for series in answer for one in self._episodes(series, step, still)]
         found.sort(key=lambda one: one.began_at - one.ended_at)
         return tuple(found[:MOST_EPISODES])
