@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import asyncpg
+import msgspec
 from aiohttp import web
 
 from remediator.adapters.kubernetes.marks import FENCE
 from remediator.flow.parts import Parts
 from remediator.model.action import BeforeImage
 from remediator.model.entry import NewEntry
-from remediator.model.plan import PatchObject
-from remediator.ports.actions import ActionStore, Claim
+from remediator.model.plan import PatchObject, Plan
+from remediator.ports.actions import ActionStore
 from remediator.ports.cluster import Applied, WriteMark
 from remediator.sandbox.api import Proceed
 from remediator.sandbox.calls import Call
@@ -39,14 +41,13 @@ class Overtaken:
         return await self.inner.dispatched(number, fence, before, entry)
 
 
-async def take_over(r: Rig) -> Claim:
-    """End the lease, and claim the action as another replica."""
-    found: tuple[Claim, ...] = ()
-    while not found:  # its owner may hold on to it in between
-        await r.sql.execute("UPDATE remediator.actions SET lease_until = now() - interval '1 second'")
-        found = await r.parts.stores.actions.claim(10, "other", 90)
-    (claim,) = found
-    return claim
+async def take_over(r: Rig) -> asyncpg.Record:
+    """Do what a claim by another replica does, in a moment in which the lease has ended; return the action."""
+    (row,) = await r.rows(
+        "UPDATE remediator.actions SET owner = 'other', fence = nextval('remediator.fences'), attempts = attempts + 1,"
+        " lease_until = now() + interval '90 seconds' RETURNING id, number, fence, plan::text AS plan"
+    )
+    return row
 
 
 async def test_who_is_overtaken_before_its_intent_sends_nothing(database: str) -> None:
@@ -71,7 +72,7 @@ async def test_who_is_overtaken_before_its_intent_sends_nothing(database: str) -
 async def test_who_is_overtaken_after_its_intent_is_refused_for_the_version(database: str) -> None:
     """The other's write has changed the version that the late one is based on; it is not tried again."""
     async with rig(database, bounds=QUICK) as r:
-        others: list[Claim] = []
+        others: list[asyncpg.Record] = []
 
         async def overtake(call: Call, proceed: Proceed) -> web.StreamResponse:
             if call.method == "PATCH" and not others:
@@ -90,16 +91,16 @@ async def test_who_is_overtaken_after_its_intent_is_refused_for_the_version(data
         assert (await r.kinds()).count("action.applied") == 0, "what it wrote is for the other to find"
 
 
-async def write(r: Rig, claim: Claim) -> None:
+async def write(r: Rig, action: asyncpg.Record) -> None:
     """Send the action's write as its new owner."""
     live = r.live()["metadata"]
     mark = WriteMark(
-        action_id=claim.action.id,
-        number=claim.action.number,
-        fence=claim.action.fence,
+        action_id=action["id"],
+        number=action["number"],
+        fence=action["fence"],
         uid=live["uid"],
         resource_version=live["resourceVersion"],
     )
-    (step,) = claim.action.plan.steps
+    (step,) = msgspec.json.decode(action["plan"], type=Plan).steps
     assert isinstance(step, PatchObject)
     assert isinstance(await r.parts.cluster.writer.patch(step, mark), Applied)
