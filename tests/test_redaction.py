@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import string
 import time
 
@@ -231,6 +233,37 @@ def test_the_quick_look_misses_no_token(text: str) -> None:
     """Whatever a token is made of: the long way finds nothing where the quick look saw nothing."""
     if not redact.may_hold(text.encode()):
         assert redact.the_long_way(text, bare=True) == text
+
+
+_ANYWHERE = [(rf"[A-Za-z0-9]{{{place}}}", rf"[A-Za-z0-9]{{{16 - place}}}") for place in range(17)]
+LONG_RUN = re.compile(
+    "|".join(
+        (
+            "[A-Za-z0-9]{40}|[A-Za-z0-9]{32}[+/_=~-]|[+/_=~-][A-Za-z0-9]{32}",
+            *(f"{before}[0-9]{after}" for before, after in _ANYWHERE),
+            *(f"[+/_=~-]{before}[A-Z]{after}|{before}[A-Z]{after}[+/_=~-]" for before, after in _ANYWHERE),
+        )
+    )
+)
+
+
+@given(st.lists(st.sampled_from([*"aZ0+ .", "a" * 9, "b" * 15, "Q" + "c" * 7, "d" * 31]), max_size=12).map("".join))
+def test_the_quick_look_sees_every_long_run(text: str) -> None:
+    """With a digit, or with a capital beside a mark, wherever in the run: as a slow and plain expression says."""
+    assert redact.may_hold(text.encode()) == (LONG_RUN.search(text) is not None)
+
+
+def test_no_body_makes_the_quick_look_slow() -> None:
+    """256 KiB of ids, none of which is long enough, take a millisecond.
+
+    An automaton that does not fit its memory would be given up again and again, and take a second.
+    """
+    ids = [hashlib.sha256(str(number).encode()).hexdigest()[:14] for number in range(18_000)]
+    body = ".".join(ids).encode()
+    assert len(body) > 256 * 1024
+    begin = time.process_time()
+    assert not redact.may_hold(body)
+    assert time.process_time() - begin < 0.2
 
 
 def test_ordinary_alerts_need_no_second_look() -> None:
