@@ -9,8 +9,8 @@ from collections import deque
 
 from remediator.ports.clock import Clock
 
-LOOK_S = 0.02
-LOOKS = 50
+LOOK_S = 0.04
+LOOKS = 25
 KEPT = 60
 
 
