@@ -72,6 +72,8 @@ class Sealer:
 
     async def finish(self, seconds: float) -> None:
         """Seal what can be sealed within so many seconds, and leave a checkpoint: the last thing a daemon does."""
+        # What an earlier look has set out to seal is not all that there is now.
+        self._horizon = None
         try:
             async with asyncio.timeout(seconds):
                 while await self._try():

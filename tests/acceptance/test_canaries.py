@@ -1,4 +1,4 @@
-"""More than forty secrets, one in every place where the daemon reads something: they come out nowhere.
+"""More than eighty secrets, one in every place where the daemon reads something: they come out nowhere.
 
 What comes out is everything that is stored, logged, measured, answered, sent, printed and exported.
 """

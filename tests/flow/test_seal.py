@@ -206,6 +206,23 @@ async def test_the_last_thing_is_a_checkpoint(stand: Stand) -> None:
     assert [told["seq"] for told in stand.heard("checkpoint")] == [1, 2]
 
 
+async def test_the_end_is_not_content_with_what_was_set_out_to_be_sealed(stand: Stand, database: str) -> None:
+    """A look that waited for a writer when the end came knows nothing of the entries since."""
+    other = await asyncpg.connect(database)
+    sealer = stand.sealer()
+    try:
+        await other.execute("BEGIN")
+        await other.execute(QUERIES["append_entries"], entries_json([ENTRY]))
+        await stand.append()
+        assert await sealer.step() is True
+        await other.execute("COMMIT")
+    finally:
+        await other.close()
+    await stand.append()
+    await sealer.finish(20.0)
+    assert [told["seq"] for told in stand.heard("checkpoint")] == [3]
+
+
 async def test_the_end_is_not_kept_up(stand: Stand, database: str) -> None:
     """A transaction that does not end is waited for so long, and then it is said so."""
     other = await asyncpg.connect(database)
