@@ -142,6 +142,7 @@ class Daemon:
         self.fences = FenceWatch(
             cluster=cluster,
             rulebook=self.rulebook,
+            policy=settings.policy(),
             ledger=self.appender,
             clock=self.clock,
             observer=self.observer,

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from remediator.core.guardrails.protected import shield
+from remediator.core.guardrails.self_protection import own
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import PortError
 from remediator.model.plan import PatchObject
+from remediator.model.policy import Policy
+from remediator.model.target import Target
 from remediator.ports.clock import Clock
 from remediator.ports.cluster import ClusterWriter, WriteMark, WriteRefused, WriteResult
 from remediator.ports.fences import FenceCheck, FenceReport, FenceState
@@ -40,6 +44,7 @@ class FenceWatch:
 
     cluster: FenceCheck
     rulebook: Rulebook
+    policy: Policy
     ledger: LedgerWriter
     clock: Clock
     observer: Observer
@@ -89,9 +94,14 @@ class FenceWatch:
 
     async def _probe(self) -> FenceReport:
         try:
-            return await self.cluster.probe_fences([rule.target for rule in self.rulebook.current().rules])
+            specs = [rule.target for rule in self.rulebook.current().rules]
+            return await self.cluster.probe_fences(specs, self._allowed)
         except PortError as error:
             return FenceReport(state=FenceState.UNKNOWN, detail=str(error))
+
+    def _allowed(self, target: Target) -> bool:
+        """Keep off what is protected, and what we run on ourselves, even with a dry run."""
+        return shield(target, self.policy) is None and own(target, self.policy) is None
 
     async def _record(self, report: FenceReport) -> None:
         summary = f"{WORDS[report.state]}: {report.detail}"

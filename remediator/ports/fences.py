@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
 from remediator.model.rule import TargetSpec
+from remediator.model.target import Target
 
 
 class FenceState(StrEnum):
@@ -34,6 +35,9 @@ class FenceReport(Struct, frozen=True, kw_only=True):
 class FenceCheck(Protocol):
     """Tries it out; writes nothing."""
 
-    async def probe_fences(self, specs: Sequence[TargetSpec]) -> FenceReport:
-        """Try two dry-run writes on a workload that one of ``specs`` allows; never raises for what the cluster says."""
+    async def probe_fences(self, specs: Sequence[TargetSpec], allowed: Callable[[Target], bool]) -> FenceReport:
+        """Try two dry-run writes on a workload that one of ``specs`` means and that is ``allowed``.
+
+        Never raises for what the cluster says.
+        """
         ...

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec import structs
 
 from remediator.flow.fences import EVERY_S, REPEAT_S, SOON_S, FencedWriter, FenceWatch
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ClusterError, LedgerError
 from remediator.model.plan import PatchObject
+from remediator.model.policy import Policy
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind, Target
 from remediator.ports.cluster import Applied, WriteMark, WriteRefused, WriteResult
@@ -31,9 +33,11 @@ class Cluster:
     answers: list[FenceState]
     asked: list[tuple[str, ...]] = field(default_factory=list)
     written: list[bool] = field(default_factory=list)
+    kept_off: list[str] = field(default_factory=list)
 
-    async def probe_fences(self, specs: Sequence[TargetSpec]) -> FenceReport:
+    async def probe_fences(self, specs: Sequence[TargetSpec], allowed: Callable[[Target], bool]) -> FenceReport:
         """Answer."""
+        self.kept_off = [name for name in ("web", "db") if not allowed(structs.replace(STEP.target, name=name))]
         self.asked.append(tuple(namespace for spec in specs for namespace in spec.namespaces))
         if not self.answers:
             raise ClusterError("unreachable", "nobody answers", retryable=True)
@@ -71,6 +75,7 @@ class Scene:
         self.watch = FenceWatch(
             cluster=self.cluster,
             rulebook=Rules(rules=(a_rule(),)),
+            policy=Policy(protected=("deployment/backstage/db",)),
             ledger=self.ledger,
             clock=self.clock,
             observer=self.notebook,
@@ -105,6 +110,7 @@ async def test_what_is_found_is_said_everywhere_once(state: FenceState, words: s
     assert status.ok
     assert words in status.detail
     assert scene.cluster.asked[0] == ("backstage",)
+    assert scene.cluster.kept_off == ["db"]
 
 
 async def test_changes_are_told() -> None:

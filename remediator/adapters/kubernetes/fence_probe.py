@@ -6,7 +6,7 @@ those of the actions: a workload is found by the pods of a namespace, as the wor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from remediator.adapters.kubernetes.client import KubeClient
@@ -43,7 +43,7 @@ class FenceProbe:
     reader: ClusterReader
     writer: ClusterWriter
 
-    async def run(self, specs: Sequence[TargetSpec]) -> FenceReport:
+    async def run(self, specs: Sequence[TargetSpec], allowed: Callable[[Target], bool]) -> FenceReport:
         """Try it on the first workload that can be found; at most ``MOST_PLACES`` namespaces are looked into."""
         places = list(
             dict.fromkeys((namespace, spec.kinds, spec.name) for spec in specs for namespace in spec.namespaces)
@@ -52,7 +52,7 @@ class FenceProbe:
         for namespace, kinds, name in places[:MOST_PLACES]:
             spec = TargetSpec(namespaces=(namespace,), kinds=kinds, name=name)
             try:
-                target = await self._workload(namespace, spec)
+                target = await self._workload(namespace, spec, allowed)
                 if target is not None:
                     return await self._try(target)
                 why = f"no workload was found to try it on, the last place was namespace {namespace}"
@@ -60,9 +60,10 @@ class FenceProbe:
                 why = str(error)
         return FenceReport(state=FenceState.UNKNOWN, detail=why)
 
-    async def _workload(self, namespace: str, spec: TargetSpec) -> Target | None:
+    async def _workload(self, namespace: str, spec: TargetSpec, allowed: Callable[[Target], bool]) -> Target | None:
         if spec.name:
-            return (await self.reader.resolve({"namespace": namespace}, spec)).target
+            named = (await self.reader.resolve({"namespace": namespace}, spec)).target
+            return named if named is not None and allowed(named) else None
         pods = await self.client.read(core_path(namespace, "pods"), PodList, {"limit": str(MOST_PODS)})
         owners: set[str] = set()
         for pod in pods.items or ():
@@ -71,7 +72,7 @@ class FenceProbe:
                 continue
             owners.add(owner.uid)
             found = await self.reader.resolve({"namespace": namespace, "pod": pod.metadata.name}, spec)
-            if found.target is not None:
+            if found.target is not None and allowed(found.target):
                 return found.target
         return None
 

@@ -139,10 +139,10 @@ class LateCluster:
             return None
         return await self._connected.reader.proof(target, action_id)
 
-    async def probe_fences(self, specs: Sequence[TargetSpec]) -> FenceReport:
+    async def probe_fences(self, specs: Sequence[TargetSpec], allowed: Callable[[Target], bool]) -> FenceReport:
         """See ports.fences.FenceCheck."""
         ports = await self._ports()
-        return await FenceProbe(ports.client, ports.reader, ports.writer).run(specs)
+        return await FenceProbe(ports.client, ports.reader, ports.writer).run(specs, allowed)
 
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""

@@ -22,7 +22,7 @@ from remediator.adapters.kubernetes.policy import manifest, service_account_user
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.writer import KubernetesWriter
 from remediator.model.rule import TargetSpec
-from remediator.model.target import Kind
+from remediator.model.target import Kind, Target
 from remediator.ports.fences import FenceReport, FenceState
 from remediator.sandbox import scenario
 from remediator.sandbox.calls import Call
@@ -69,10 +69,15 @@ class Stage:
         self.sandbox = sandbox
         reader = KubernetesReader(client, SystemClock())
         self._probe = FenceProbe(client, reader, KubernetesWriter(client))
+        self.protected = ""
+
+    def allowed(self, target: Target) -> bool:
+        """Tell whether a workload may be tried on."""
+        return target.name != self.protected
 
     async def probe(self, specs: tuple[TargetSpec, ...] | None = None) -> FenceReport:
         """Try it out, and see that nothing was stored."""
-        report = await self._probe.run((SHOP,) if specs is None else specs)
+        report = await self._probe.run((SHOP,) if specs is None else specs, self.allowed)
         assert [one for one in self.sandbox.requests if one.changed] == []
         assert self.sandbox.requests.writes() == []
         return report
@@ -187,6 +192,19 @@ async def test_the_next_place_is_tried(tmp_path: Path) -> None:
     async with staged(tmp_path, scenario.deployment("shop", "web"), *policies()) as stage:
         report = await stage.probe(specs)
         assert (report.state, "deployment/web" in report.detail) == (FenceState.ENFORCED, True)
+
+
+async def test_what_is_protected_is_left_alone(tmp_path: Path) -> None:
+    """Not even a dry run: another workload of the namespace is taken, or none."""
+    web, api = scenario.deployment("shop", "web"), scenario.deployment("shop", "api")
+    async with staged(tmp_path, web, api, *policies()) as stage:
+        for protected, other in (("web", "api"), ("api", "web")):
+            stage.protected = protected
+            assert f"deployment/{other} in shop" in (await stage.probe()).detail
+        named = TargetSpec(namespaces=("shop",), kinds=(Kind.DEPLOYMENT,), name="api")
+        stage.sandbox.requests.clear()
+        assert (await stage.probe((named,))).state is FenceState.UNKNOWN
+        assert [one.path for one in stage.sandbox.requests if one.method == "PATCH"] == []
 
 
 async def test_a_busy_server_leaves_it_open(tmp_path: Path) -> None:
