@@ -21,6 +21,7 @@ from remediator.sandbox.requestlog import RequestRecord
 from remediator.sandbox.resources import DEPLOYMENTS
 from tests.flow.rig import Rig, a_rule, alert, deployment, rig
 from tests.flow.test_doubt import status_body
+from tests.flow.test_flow import step
 
 QUICK = Bounds(poll_s=0.05, facts_deadline_s=5.0, doubt_s=1.0, write_tries=3)
 AGENT = re.compile(r"remediator/\S+ action/(\d+) fence/(\d+) id/([0-9a-f]{40})")
@@ -190,3 +191,23 @@ async def entries(r: Rig, *kinds: EntryKind) -> list[Entry]:
 def before(intents: list[Entry], key: Key) -> datetime:
     """Return when the intent of a write was written down."""
     return min(entry.at for entry in intents if key_of_intent(entry) == key)
+
+
+async def test_what_cannot_be_written_down_is_not_done(database: str) -> None:
+    """No entry, no write: the right to add to the ledger is gone between the decision and the write."""
+    async with rig(database, bounds=QUICK) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        for stage in ("match", "assess", "admit"):
+            await step(r, stage)
+        assert await r.states() == ["admitted"]
+        await r.sql.execute("REVOKE INSERT ON remediator.ledger FROM remediator_app")
+        await step(r, "execute")
+        assert r.ear.outcomes("execute")[0] == "interrupted"
+        assert [record for record in r.sandbox.requests if record.method == "PATCH"] == []
+        # Allowed again, it is done, once.
+        await r.sql.execute("GRANT INSERT ON remediator.ledger TO remediator_app")
+        await r.sql.execute("UPDATE remediator.actions SET lease_until = now() - interval '1 s'")
+        await step(r, "execute")
+        assert len(r.writes()) == 1
+        assert len(await entries(r, EntryKind.ACTION_DISPATCHED)) == 1
