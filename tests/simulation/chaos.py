@@ -42,12 +42,16 @@ CALM = Odds()
 
 @dataclass(slots=True)
 class Chaos:
-    """The dice. ``counts`` says which faults there were; ``odds`` is ``CALM`` when the storm is over."""
+    """The dice. ``counts`` says which faults there were; ``odds`` is ``CALM`` when the storm is over.
+
+    ``slow``: requests take their time.
+    """
 
     dice: Random
     odds: Odds
     trace: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)
+    slow: bool = True
 
     def hits(self, chance: float, fault: str, where: str) -> bool:
         """Tell whether a fault happens here, and remember it."""
@@ -63,7 +67,7 @@ class Chaos:
 
     def latency(self) -> float:
         """Return how many seconds a request takes: most of them little, some of them much."""
-        roll = self.dice.random()
+        roll = self.dice.random() if self.slow else 0.0
         return roll * 0.02 if roll < 0.97 else roll * 1.5
 
     @classmethod

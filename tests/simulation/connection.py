@@ -29,11 +29,11 @@ LOCK_TIMEOUT_S = 2.0
 class MemoryConnection:
     """What the adapters use of an asyncpg connection."""
 
-    def __init__(self, db: Database, life: Life) -> None:
-        """Connect."""
+    def __init__(self, db: Database, life: Life, *, lasting: bool) -> None:
+        """Connect; ``lasting``: commits wait for the disk."""
         self._db = db
         self._life = life
-        self.session = Session(owner=life)
+        self.session = Session(owner=life, lasts=lasting, lasting=lasting)
         db.sessions.append(self.session)
 
     async def execute(self, query: str, *values: Any) -> str:
@@ -147,10 +147,11 @@ class MemoryConnection:
 class MemoryConnections:
     """What the adapters use of an asyncpg pool; there is always room."""
 
-    def __init__(self, db: Database, life: Life) -> None:
+    def __init__(self, db: Database, life: Life, *, lasting: bool) -> None:
         """Belong to one replica."""
         self._db = db
         self._life = life
+        self._lasting = lasting
 
     async def acquire(self) -> MemoryConnection:
         """Connect, if anybody answers."""
@@ -158,20 +159,22 @@ class MemoryConnections:
         if self._db.down:
             await asyncio.sleep(0.01)
             raise ConnectionRefusedError(111, "Connection refused")
-        return MemoryConnection(self._db, self._life)
+        return MemoryConnection(self._db, self._life, lasting=self._lasting)
 
     async def release(self, connection: MemoryConnection, *, timeout: float) -> None:
         """Hang up: what is open is rolled back."""
         connection.terminate()
 
 
-def memory_pool(db: Database, life: Life) -> LedgerPool:
+def memory_pool(db: Database, life: Life, purpose: Purpose = Purpose.STAGES) -> LedgerPool:
     """Return a pool that the adapters take for one of PostgreSQL."""
-    connections = cast("asyncpg.Pool[asyncpg.Record]", MemoryConnections(db, life))
-    return LedgerPool(purpose=Purpose.STAGES, begin="BEGIN", direct=True, connections=connections)
+    ours = MemoryConnections(db, life, lasting=purpose is not Purpose.LEASES)
+    connections = cast("asyncpg.Pool[asyncpg.Record]", ours)
+    return LedgerPool(purpose=purpose, begin="BEGIN", direct=True, connections=connections)
 
 
 def memory_pools(db: Database, life: Life) -> LedgerPools:
-    """Return all pools of a replica; here they differ in nothing."""
-    pool, server = memory_pool(db, life), Server(direct=True, role=None, version="memory", warnings=())
-    return LedgerPools(server=server, intake=pool, stages=pool, leases=pool, read=pool)
+    """Return all pools of a replica."""
+    intake, stages, leases, read = (memory_pool(db, life, purpose) for purpose in Purpose)
+    server = Server(direct=True, role=None, version="memory", warnings=())
+    return LedgerPools(server=server, intake=intake, stages=stages, leases=leases, read=read)

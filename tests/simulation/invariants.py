@@ -98,7 +98,8 @@ def _rules(scene: Scene, name: str) -> list[Rule]:
 
 def _exceeded(scene: Scene, action: Row, rule: Rule) -> Iterator[str]:
     limits, policy = rule.limits, scene.policy
-    counted = [one for one in scene.db.actions if one["changes"] and one["mode"] == "enforce"]
+    acting = [one for one in scene.db.actions if one["changes"] and one["mode"] == "enforce"]
+    counted = [one for one in acting if one["number"] <= action["number"]]  # who came later was not there
     windows = [("mode", limits.per_cluster), ("mode", policy.cluster_burst), ("mode", policy.cluster_hourly)]
     if not is_wish(action):
         windows += [("target_key", limits.per_target), ("rule", limits.per_rule), ("namespace", limits.per_namespace)]
@@ -195,6 +196,10 @@ class Watch:
             elif entry["kind"] == "action.dispatched":
                 self._tell(i7_meant_with_open_eyes(self.scene, action))
         self.checked = db.numbers["ledger"]
+
+    def forget(self) -> None:
+        """The database has lost its newest commits: their numbers may be given again."""
+        self.checked = max((one["seq"] for one in self.scene.db.ledger), default=0)
 
     def stored(self, effect: Effect) -> None:
         """Look at a write that was stored."""

@@ -170,9 +170,9 @@ class Replica:
     def _parts(self, receive: Receive, clock: HostClock, ear: Ear, moves: Any) -> Parts:
         world, life = self.world, self.life
         pools = memory_pools(world.db, life)
-        pool, cluster = pools.stages, ReplicasCluster(world.cluster, life)
+        cluster = ReplicasCluster(world.cluster, life)
         return Parts(
-            stores=stores(pools, moves, LedgerAppender(pool)),
+            stores=stores(pools, moves, LedgerAppender(pools.stages)),
             cluster=Cluster(reader=cluster, evidence=cluster, writer=cluster),
             notifier=Voice(world.people, life),
             rulebook=self.rulebook,
@@ -182,7 +182,7 @@ class Replica:
             observer=ear,
             owner=life.name,
             lookout=Lookout(
-                store=LedgerLookoutStore(pool, pool, keep_gaps=True),
+                store=LedgerLookoutStore(pools.stages, pools.leases, keep_gaps=True),
                 inbox=receive,
                 alertmanagers=AskedAlertmanager(world.alertmanager, life),
                 history=MemoryHistory(world.alertmanager, life),

@@ -106,6 +106,7 @@ class Simulation:
         """Let it happen."""
         self.db.bell = self._ring
         self.db.seen = self.watch.committed
+        self.db.forgotten = self.watch.forget
         self.cluster.stored = self._stored
         self.cluster.healed = self._healed
         async with asyncio.TaskGroup() as tasks:
@@ -344,8 +345,9 @@ class Simulation:
 
     async def _database_away(self) -> None:
         self.chaos.counts["database away"] += 1
-        self.trace("FAULT the database goes away")
-        self.db.cut(lambda session: True)
+        lost = self.db.crash(skip=self.dice.random() < 0.5)
+        self.chaos.counts["commit lost"] += lost
+        self.trace(f"FAULT the database is stopped at once, {lost} commits are lost")
         self.db.down = True
         await asyncio.sleep(self.dice.choice((0.5, 5.0, 40.0)))
         self.db.down = False

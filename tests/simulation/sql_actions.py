@@ -67,7 +67,8 @@ def claim_actions(db: Database, session: Session, limit: int, owner: str, lease_
 
 
 def _is_abandoned(action: Row, now: datetime) -> bool:
-    return action["state"] in ("claimed", "dispatched", "in_doubt") and action["lease_until"] < now
+    lease = action["lease_until"]
+    return action["state"] in ("claimed", "dispatched", "in_doubt") and lease is not None and lease < now
 
 
 def _may_go(db: Database, action: Row, now: datetime) -> bool:
@@ -134,7 +135,11 @@ def _has_reason(db: Database, action: Row, now: datetime) -> bool:
 def due_actions(db: Database, session: Session, limit: int, lease_s: float) -> list[Row]:
     """Applied actions whose next look is due; each is looked at by one replica at a time."""
     now = db.now()
-    due = [one for one in db.actions if one["state"] == "verifying" and one["check_at"] <= now]
+    due = [
+        one
+        for one in db.actions
+        if one["state"] == "verifying" and one["check_at"] is not None and one["check_at"] <= now
+    ]
     due.sort(key=lambda one: one["check_at"])
     for one in due[:limit]:
         db.actions.change(one, check_at=now + timedelta(seconds=lease_s))
@@ -187,15 +192,13 @@ def _again(db: Database, session: Session, former: int, **columns: Any) -> None:
     """Put a candidate like an earlier one, or change the one that waits; a locked row is waited for in vain."""
     old = db.candidates.rows[former]
     waits = waiting(db, old["source"], old["fingerprint"], old["rule"])
-    if waits is None:
-        kept = ("rule", "rung", "source", "fingerprint", "labels", "severity", "priority")
-        put_candidate(db, **{**{name: old[name] for name in kept}, **columns})
-        return
-    if db.is_locked(waits["id"], session):
+    kept = ("rule", "rung", "source", "fingerprint", "labels", "severity", "priority")
+    if waits is not None and db.is_locked(waits["id"], session):
         raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
-    fresh = {"state": "new", "tries": waits["tries"] + 1, "last_reasons": [], "not_before": db.now()}
-    marks = {"approved_by": "", "approved_plan": "", "lease_until": None}
-    db.candidates.change(waits, **{**fresh, **marks, "rung": old["rung"], **columns})
+    if put_candidate(db, **{**{name: old[name] for name in kept}, **columns}) is None and waits is not None:
+        fresh = {"state": "new", "tries": waits["tries"] + 1, "last_reasons": [], "not_before": db.now()}
+        marks = {"approved_by": "", "approved_plan": "", "lease_until": None}
+        db.candidates.change(waits, **{**fresh, **marks, "rung": old["rung"], **columns})
 
 
 @statement(writes=True)
@@ -259,8 +262,6 @@ def read_former(db: Database, session: Session, number: int) -> list[Row]:
 def ask_undo(db: Database, session: Session, number: int, actor: str) -> list[Row]:
     """A person's wish becomes a candidate."""
     one = db.actions.rows[number]
-    if waiting(db, "undo", str(number), one["rule"]) is not None:
-        return []
     candidate = db.candidates.rows[one["candidate"]]
     made = put_candidate(
         db,
@@ -275,4 +276,4 @@ def ask_undo(db: Database, session: Session, number: int, actor: str) -> list[Ro
         severity=db.incidents.rows[one["incident"]]["severity"],
         priority=candidate["priority"],
     )
-    return [{"id": made["id"]}]
+    return [{"id": made["id"]}] if made is not None else []

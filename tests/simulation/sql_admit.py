@@ -154,11 +154,14 @@ def allocate(db: Database, session: Session, incidents: int, actions: int) -> li
 @statement(writes=True)
 def record_decisions(db: Database, session: Session, *given: Any) -> list[Row]:
     """All that comes of a batch of decisions."""
-    opened, tied, admitted, settled, calls, told, said, wakes, _ = given
+    opened, tied, admitted, settled, calls, told, said, wakes, lasting = given
+    session.lasting = session.lasting and lasting
     incidents = _open_incidents(db, decode(opened))
     for tie in decode(tied):
+        if tie["incident"] not in db.incidents.rows:
+            raise asyncpg.ForeignKeyViolationError("incident_alerts_incident_fkey")
         tie_alert(db, tie["incident"], tie["source"], tie["fingerprint"])
-    actions = [_admit(db, one) for one in decode(admitted)]
+    actions = [_admit(db, one) for one in sorted(decode(admitted), key=lambda one: one["number"])]
     for one in decode(settled):
         _settle(db, one)
     called = _call(db, calls)

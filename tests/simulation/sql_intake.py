@@ -38,9 +38,9 @@ def put_signals(db: Database, session: Session, given: str, count: int) -> list[
 def _put(db: Database, signal: Row) -> tuple[Row | None, bool]:
     now = db.now()
     key = (signal["source"], signal["fingerprint"], signal["starts_at"], signal["status"])
+    number = db.next("signals")  # drawn before it is known whether the row is there
     known = db.signals.rows.get(db.facts.get(key, 0))
     if known is None:
-        number = db.next("signals")
         row = db.signals.insert(number, {"id": number, **signal, "received_at": now, "last_seen_at": now})
         db.facts[key] = number
         db.journal.append(lambda: db.facts.pop(key, None))
@@ -106,15 +106,12 @@ def take_signals(db: Database, session: Session, limit: int, few: int) -> list[R
 @statement(writes=True)
 def record_matched(db: Database, session: Session, *given: Any) -> list[Row]:
     """All that comes of a batch of signals. A signal under a rule waits at most once."""
-    states, made, entries, judged, lease_s = given
+    states, wanted, entries, judged, lease_s = given
     for one in decode(states):
         _put_state(db, one)
     lease = db.now() + timedelta(seconds=lease_s) if lease_s else None
-    fresh = [
-        put_candidate(db, **{"cause": "signal", "rung": 0, **one, "lease_until": lease})
-        for one in decode(made)
-        if waiting(db, one["source"], one["fingerprint"], one["rule"]) is None
-    ]
+    rows = [{"cause": "signal", "rung": 0, **one, "lease_until": lease} for one in decode(wanted)]
+    fresh = [made for one in rows if (made := put_candidate(db, **one)) is not None]
     db.say(decode(entries))
     for number in judged:
         db.inbox.delete(number)
@@ -143,9 +140,11 @@ def waiting(db: Database, source: str, fingerprint: str, rule: str) -> Row | Non
     return next((one for one in waits if (one["source"], one["fingerprint"], one["rule"]) == wanted), None)
 
 
-def put_candidate(db: Database, **columns: Any) -> Row:
-    """Insert a candidate with the table's defaults."""
+def put_candidate(db: Database, **columns: Any) -> Row | None:
+    """Insert a candidate with the table's defaults; None where one waits already, and then a number is lost."""
     number, now = db.next("candidates"), db.now()
+    if waiting(db, columns["source"], columns["fingerprint"], columns["rule"]) is not None:
+        return None
     row = {
         "id": number,
         "incident": None,

@@ -18,6 +18,8 @@ Row = dict[str, Any]
 Key = Any
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPEN = ("admitted", "claimed", "dispatched", "in_doubt", "verifying")
+FLUSHED_S = 0.6
+"""After so many seconds (three times wal_writer_delay) every commit is on the disk."""
 PAUSED_IDLE_S = 10.0
 """After so many seconds the server ends a transaction whose client is silent."""
 
@@ -72,14 +74,25 @@ class Table:
 
 @dataclass(slots=True)
 class Session:
-    """One connection's side of the database: what its transaction holds."""
+    """One connection's side of the database: what its transaction holds. ``lasting``: its commit waits for the disk."""
 
     owner: object
+    lasts: bool = True
+    lasting: bool = True
     open: bool = False
     wrote: bool = False
     broken: bool = False
     locks: set[str] = field(default_factory=set)
     candidates: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One that did not wait for the disk: how it is taken back, and the numbers that were drawn before it."""
+
+    at: datetime
+    undo: list[Callable[[], object]]
+    drawn: dict[str, int]
 
 
 class Database:
@@ -101,6 +114,9 @@ class Database:
         self.wakes: list[str] = []
         self.bell: Callable[[str], None] = lambda stage: None
         self.seen: Callable[[], object] = lambda: None
+        self.forgotten: Callable[[], object] = lambda: None
+        self.volatile: list[Commit] = []
+        self.drawn = dict(self.numbers)
         self.down = False
         self.pulse: Row = {"at": None, "before_at": None}
         self._tables["duties"].rows["lookout"] = {
@@ -134,6 +150,12 @@ class Database:
         """Make what was written last."""
         wakes, self.wakes = self.wakes, []
         changed = bool(self.journal)
+        if session.lasting and changed:
+            self.volatile.clear()
+        elif changed:
+            self.volatile.append(Commit(self.now(), list(self.journal), self.drawn))
+        if changed:
+            self.drawn = dict(self.numbers)
         self.journal.clear()
         self.release(session)
         for stage in wakes:
@@ -157,6 +179,27 @@ class Database:
         session.locks.clear()
         session.candidates.clear()
         session.open = session.wrote = False
+        session.lasting = session.lasts
+
+    def crash(self, *, skip: bool) -> int:
+        """End as by an immediate stop; return how many commits are lost: the young ones that did not wait for the disk.
+
+        Their numbers are given again, or (``skip``) some more are passed over: sequences are written down ahead.
+        """
+        self.cut(lambda session: True)
+        young = self.now() - timedelta(seconds=FLUSHED_S)
+        lost = [one for one in self.volatile if one.at > young]
+        for one in reversed(lost):
+            for undo in reversed(one.undo):
+                undo()
+        if lost and not skip:
+            self.numbers.update(lost[0].drawn)
+        elif lost:
+            self.numbers.update({name: number + 32 for name, number in self.numbers.items()})
+        self.drawn = dict(self.numbers)
+        self.volatile.clear()
+        self.forgotten()
+        return len(lost)
 
     def cut(self, wanted: Callable[[Session], bool]) -> None:
         """End sessions as the server does whose client is gone: rolled back."""
