@@ -25,7 +25,7 @@ from remediator.ports.rules import Rulebook
 
 EVERY_S = 600.0
 SOON_S = 15.0
-"""Seconds until it is tried again: after a clear answer, and as long as there is none."""
+"""Seconds until it is tried again: after a clear answer, and as long as there is none or writes wait for a better."""
 REPEAT_S = 86400.0
 """Seconds after which the ledger is told again, so that the state is among its later entries."""
 NOT_YET = FenceReport(state=FenceState.UNKNOWN, detail="not tried yet")
@@ -57,7 +57,8 @@ class FenceWatch:
         """Look, for ever."""
         while True:
             await self.look()
-            await self.clock.sleep(SOON_S if self.report.state is FenceState.UNKNOWN else EVERY_S)
+            waited_for = self.report.state is FenceState.UNKNOWN or self.objection is not None
+            await self.clock.sleep(SOON_S if waited_for else EVERY_S)
 
     async def look(self) -> None:
         """Try it once; tell of what is new."""

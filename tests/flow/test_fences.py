@@ -142,6 +142,17 @@ async def test_it_tries_again_soon_until_it_knows(caplog: pytest.LogCaptureFixtu
     assert scene.clock.ahead == pytest.approx(2 * SOON_S + 2 * EVERY_S, abs=EVERY_S)
 
 
+async def test_it_tries_again_soon_while_writes_wait_for_it() -> None:
+    """Where fences are required and missing, somebody is about to apply the policy."""
+    scene = Scene(*(FenceState.MISSING,) * 4, required=True)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(scene.watch.run())
+        while len(scene.cluster.asked) < 4:
+            await asyncio.sleep(0)
+        running.cancel()
+    assert scene.clock.ahead <= 4 * SOON_S
+
+
 async def test_writes_go_on_where_nothing_is_required() -> None:
     """Missing, blocked or unknown: the resourceVersion and the database's fences protect them."""
     for state in FenceState:
