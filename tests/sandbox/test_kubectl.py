@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from remediator.adapters.kubernetes.policy import manifest
 from remediator.sandbox.resources import DEPLOYMENTS, EVENTS
 from remediator.sandbox.server import SandboxServer
 from tests.sandbox.test_client import TalkingSource
@@ -101,3 +103,19 @@ async def test_shows_the_resources(kubectl: Run) -> None:
     text = await kubectl("api-resources")
     assert "deploy" in text
     assert "argoproj.io/v1alpha1" in text
+
+
+async def test_applies_the_admission_policies(kubectl: Run, cluster: SandboxServer, tmp_path: Path) -> None:
+    """What `remediator policy` prints is applied as any manifest is, twice to the same, and then holds."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(manifest("robot", 20), encoding="utf-8")
+    for word in ("created", "configured|unchanged"):
+        lines = (await kubectl("apply", "--validate=false", "-f", str(file))).splitlines()
+        assert len(lines) == 4
+        assert all(re.search(word, line) for line in lines), lines
+    patch = ("patch", "deployment", "backstage", "--type=merge", "-p", '{"spec":{"paused":true}}')
+    token = cluster.add_user("robot", "system:masters")
+    cluster.write_kubeconfig(tmp_path / "kubeconfig", token=token, namespace=NAMESPACE)
+    said = await kubectl(*patch, code=1)
+    assert "remediator-workloads" in said
+    assert "every write must carry remediator.io/action and remediator.io/fence" in said
