@@ -310,7 +310,9 @@ class ReplicasCluster:
             return store()
         match self._chaos.dice.choice(("lost", "held up", "answer lost", "throttled", "500")):
             case "held up":
-                asyncio.get_running_loop().call_later(self._chaos.dice.uniform(0.5, 90.0), store)
+                # Much later, or in the very moment in which it is looked for.
+                soon, late = self._chaos.dice.uniform(5.0, 5.4), self._chaos.dice.uniform(0.5, 90.0)
+                asyncio.get_running_loop().call_later(self._chaos.dice.choice((soon, late)), store)
                 await asyncio.sleep(TIMEOUT_S)
                 return InDoubt(message="no answer within 5 s")
             case "answer lost":

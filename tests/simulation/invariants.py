@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from remediator.core.chain import Audit
+from remediator.core.missed import SLACK
 from remediator.core.severity import escalate_after, respond_within
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule, RuleSet, Severity
@@ -21,11 +22,14 @@ from tests.simulation.monitoring import Alertmanager, TrueEpisode, at
 from tests.simulation.replica import LOOKOUT_S, People
 from tests.simulation.tables import OPEN, Database, Row
 
+ENDINGS = ("action.refused", "action.expired")
+UNASKED = {"paused", "not_firing", "stale_facts"}
 UNDER_WAY_S = 5.0
 """Between what a decision reads and what it writes lie so many seconds at most."""
 EFFECTIVE_S = 2.0
 """A pause is obeyed by every replica after so many seconds."""
-FOUND_S = 60.0 + 2 * LOOKOUT_S
+MINUTE_S = 60.0
+FOUND_S = MINUTE_S + 2 * LOOKOUT_S
 """An alert that fires for so long, while somebody is at work for all that time, is known."""
 
 
@@ -233,6 +237,24 @@ def i2_every_alert_has_an_incident(scene: Scene) -> Iterator[str]:
                 yield f"I2: {alert.labels} fired from {episode.begins:.0f} to {episode.ends} s and has no incident"
 
 
+def i2_every_alert_is_known(scene: Scene) -> Iterator[str]:
+    """An alert that fired for a minute is known at last, though everybody slept: by its signal, or as missed.
+
+    But not what came and went while Alertmanager was away and a replica was not: Prometheus is asked only about times
+    in which no replica was at work. And what fires again within minutes counts as the same.
+    """
+    told = [(one["fingerprint"], one["starts_at"]) for one in scene.db.signals]
+    for alert in scene.alertmanager.alerts.values():
+        for episode in alert.episodes:
+            ends = episode.ends if episode.ends is not None else asyncio.get_running_loop().time()
+            if ends - episode.begins <= MINUTE_S or scene.alertmanager.was_away(episode.begins, ends):
+                continue
+            since, until = at(episode.begins) - timedelta(seconds=1), at(ends) + SLACK
+            known = any(name == alert.fingerprint and since <= starts <= until for name, starts in told)
+            if not known and not _has_incident(scene, alert.fingerprint, episode):
+                yield f"I2: nobody knows that {alert.labels} fired from {episode.begins:.0f} to {episode.ends} s"
+
+
 def _noticeable(scene: Scene, episode: TrueEpisode) -> bool:
     end = episode.ends if episode.ends is not None else asyncio.get_running_loop().time()
     spans = (min(end, until) - max(episode.begins, since) for since, until in scene.worked)
@@ -279,10 +301,16 @@ def i5_ledger_and_writes_join(scene: Scene) -> Iterator[str]:
 
 
 def _late(scene: Scene, action: Row) -> bool:
-    """Tell whether the network had held up the write until the action was over: nobody could know of it."""
+    """Tell whether the network had held up the write until it was looked for the last time: nobody could know of it.
+
+    That is the end of the action, or a little earlier where it ended for a reason that nobody asks the object for.
+    """
+    mine = [one for one in scene.cluster.effects if one.mark.number == action["number"] and one.held_up_s > 1.0]
     ended = action["ended_at"]
-    mine = [one for one in scene.cluster.effects if one.mark.number == action["number"]]
-    return ended is not None and any(at(one.at) > ended and one.held_up_s > 1.0 for one in mine)
+    endings = (one for one in scene.db.ledger if one["action"] == action["number"] and one["kind"] in ENDINGS)
+    unasked = any(set(one["reasons"]) & UNASKED for one in endings)
+    last_look = ended - timedelta(seconds=EFFECTIVE_S) if ended is not None and unasked else ended
+    return last_look is not None and any(at(one.at) > last_look for one in mine)
 
 
 def i8_the_chain_verifies(scene: Scene) -> Iterator[str]:
@@ -339,6 +367,7 @@ def _stuck(scene: Scene, now: datetime) -> Iterator[str]:
 AT_REST: tuple[Callable[[Scene], Iterator[str]], ...] = (
     i1_every_200_has_a_row,
     i2_every_alert_has_an_incident,
+    i2_every_alert_is_known,
     i3_what_ended_well_has_its_effect,
     i5_ledger_and_writes_join,
     i8_the_chain_verifies,

@@ -20,6 +20,8 @@ DAY_S = 86400.0
 CLIENT_TIMEOUT_S = 10.0
 RETRY_S = 5.0
 REPEAT_S = 120.0
+MOVED_S = (0.0, 2.0)
+"""By so many seconds the start of an episode is told wrong, as by the other Prometheus of a pair."""
 
 
 def at(seconds: float) -> datetime:
@@ -79,8 +81,27 @@ class Alertmanager:
         self.door = door
         self.alerts: dict[str, TrueAlert] = {}
         self.acknowledged: list[tuple[float, Signal]] = []
-        self.down = False
+        self.away: list[list[float]] = []
         self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def down(self) -> bool:
+        """Tell whether it is away."""
+        return bool(self.away) and len(self.away[-1]) == 1
+
+    def go(self) -> None:
+        """Go away, if it is there."""
+        if not self.down:
+            self.away.append([asyncio.get_running_loop().time()])
+
+    def come(self) -> None:
+        """Come back, if it is away."""
+        if self.down:
+            self.away[-1].append(asyncio.get_running_loop().time())
+
+    def was_away(self, since: float, until: float) -> bool:
+        """Tell whether it was away at some moment of a time."""
+        return any(one[0] < until and (len(one) == 1 or one[1] > since) for one in self.away)
 
     def watch(self, tasks: asyncio.TaskGroup, fingerprint: str, labels: dict[str, str]) -> TrueAlert:
         """Begin to know of an alert."""
@@ -125,7 +146,7 @@ class Alertmanager:
         if chaos.hits(chaos.odds.webhook, "lost webhook", place) or self.down:
             return False
         if chaos.hits(chaos.odds.webhook, "doubled webhook", place):
-            self._later(alert.signal(episode, chaos.dice.choice((0.0, 2.0))), 0.0)
+            self._later(alert.signal(episode, chaos.dice.choice(MOVED_S)), 0.0)
         if chaos.hits(chaos.odds.webhook, "late webhook", place):
             self._later(signal, chaos.dice.uniform(1.0, 400.0))
         if chaos.hits(chaos.odds.webhook / 4, "truncated webhook", place):

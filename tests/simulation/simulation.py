@@ -150,7 +150,8 @@ class Simulation:
     async def _calm_down(self) -> None:
         self.trace("CALM: nothing goes wrong from now on")
         self.chaos.odds = CALM
-        self.db.down = self.cluster.down = self.alertmanager.down = False
+        self.db.down = self.cluster.down = False
+        self.alertmanager.come()
         for seat in self.seats:
             if seat.replica is not None:
                 seat.replica.life.thawed.set()
@@ -363,10 +364,10 @@ class Simulation:
 
     async def _alertmanager_away(self) -> None:
         self.chaos.counts["alertmanager away"] += 1
-        self.alertmanager.down = True
+        self.alertmanager.go()
         self.trace("FAULT Alertmanager goes away")
         await asyncio.sleep(self.dice.choice((5.0, 60.0)))
-        self.alertmanager.down = False
+        self.alertmanager.come()
 
     async def _answer(self) -> None:
         waits = [one["number"] for one in self.db.actions if one["state"] == "awaiting_approval"]
