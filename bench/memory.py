@@ -112,8 +112,8 @@ async def _round(ours: Daemon, dsn: str, alerts: int) -> dict[str, Moment]:
 
 async def _moment(ours: Daemon, dsn: str, began: float = 0.0, cpu_s: float = 0.0) -> Moment:
     took_s = time.monotonic() - began if began else 0.0
-    used_s = proc.cpu_s([ours.pid]) - cpu_s if began else 0.0
     await _quiet(ours)
+    used_s = proc.cpu_s([ours.pid]) - cpu_s if began else 0.0
     rows = {str(table): int(count) for table, count in await fetch(dsn, "daemon_rows")}
     return Moment(
         rss_mb=proc.rss_mb([ours.pid]), peak_mb=proc.peak_mb(ours.pid), rows=rows, took_s=took_s, cpu_s=used_s
