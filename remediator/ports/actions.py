@@ -84,6 +84,11 @@ class Conclusion(Struct, frozen=True, kw_only=True):
     successor: Successor = field(default_factory=Nothing)
     say: str = ""
 
+    @property
+    def incident(self) -> int | None:
+        """Return the incident that its entries tell of."""
+        return self.entries[0].incident if self.entries else None
+
 
 class Due(Struct, frozen=True, kw_only=True):
     """An applied action whose effect is to be looked at. ``firing`` counts the incident's alerts that still fire."""

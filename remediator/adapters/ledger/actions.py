@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeAlias, assert_never
 
 from msgspec import Struct
 
 from remediator.adapters.ledger import rows
-from remediator.adapters.ledger.endings import lock_admission, resolve
-from remediator.adapters.ledger.group_commit import GroupCommit
-from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
+from remediator.adapters.ledger.conclusions import write_conclusions
+from remediator.adapters.ledger.group_commit import GroupCommit, GroupLimits
+from remediator.adapters.ledger.pool import Connection, LedgerPool, statement
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.undo import read_former
 from remediator.model.action import ActionState, BeforeImage
-from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.entry import NewEntry
 from remediator.model.undo import Former
-from remediator.ports.actions import (
-    CallPeople,
-    Claim,
-    Conclusion,
-    Due,
-    NextLook,
-    NextRung,
-    Nothing,
-    Recovered,
-    Settled,
-    Standing,
-)
+from remediator.ports.actions import Claim, Conclusion, Due, NextLook, Standing
+
+CONCLUSIONS = 32
+"""How many actions one transaction ends at most: nothing is decided while it runs."""
 
 
 class Move(Struct, frozen=True, kw_only=True):
@@ -40,15 +32,32 @@ class Move(Struct, frozen=True, kw_only=True):
     before: BeforeImage | None = None
 
 
-Moves: TypeAlias = GroupCommit[Move, bool]
+class Moves:
+    """What happens to actions at the same time shares a commit: moves with moves, ends with ends."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Work on ``pool``; somebody has to ``run`` it."""
+        ends = GroupLimits(batch_items=CONCLUSIONS)
+        self.moves = GroupCommit(pool, write_moves, size=_size, is_one_statement=lambda _: True)
+        self.ends = GroupCommit(pool, write_conclusions, size=lambda _: 4096, limits=ends)
+
+    async def run(self) -> None:
+        """Store until ``close``."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.moves.run(), name="group-commit-moves")
+            tasks.create_task(self.ends.run(), name="group-commit-ends")
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` ends when all that waits is stored."""
+        self.moves.close()
+        self.ends.close()
 
 
 class LedgerActionStore:
-    """Implements ports.actions.ActionStore. Moves of actions that happen together share one commit."""
+    """Implements ports.actions.ActionStore."""
 
     def __init__(self, pool: LedgerPool, moves: Moves, leases: LedgerPool | None = None) -> None:
-        """Work on ``pool``, and on ``leases`` for what a crash may undo; ``moves`` must be running."""
-        self._pool = pool
+        """Take ``moves`` of ``pool``, which must be running, and work on ``leases`` for what a crash may undo."""
         self._leases = leases or pool
         self._moves = moves
 
@@ -79,28 +88,19 @@ class LedgerActionStore:
     async def dispatched(self, number: int, fence: int, before: BeforeImage, entry: NewEntry) -> bool:
         """Write the intent down."""
         move = Move(number=number, fence=fence, state=ActionState.DISPATCHED, entry=entry, before=before)
-        return await self._moves.put(move)
+        return await self._moves.moves.put(move)
 
     async def in_doubt(self, number: int, fence: int, entry: NewEntry) -> bool:
         """Write the doubt down."""
-        return await self._moves.put(Move(number=number, fence=fence, state=ActionState.IN_DOUBT, entry=entry))
+        return await self._moves.moves.put(Move(number=number, fence=fence, state=ActionState.IN_DOUBT, entry=entry))
 
     async def applied(self, number: int, fence: int, entry: NewEntry) -> bool:
         """Write down that the write was stored."""
-        return await self._moves.put(Move(number=number, fence=fence, state=ActionState.VERIFYING, entry=entry))
+        return await self._moves.moves.put(Move(number=number, fence=fence, state=ActionState.VERIFYING, entry=entry))
 
     async def conclude(self, conclusion: Conclusion) -> bool:
         """End an action and set in motion what comes next."""
-        async with transaction(self._pool) as connection:
-            if _over(conclusion):
-                await lock_admission(connection)
-            moved = await connection.fetch(QUERIES["move_actions"], rows.as_json([_ending(conclusion)]))
-            if not moved:
-                return False
-            entries = [*conclusion.entries, *await _follow(connection, conclusion, moved[0])]
-            await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
-            await connection.execute(QUERIES["wake"], "assess")
-        return True
+        return await self._moves.ends.put(conclusion)
 
     async def former(self, number: int) -> Former | None:
         """Return an action that is to be undone."""
@@ -137,8 +137,8 @@ class LedgerActionStore:
 
 
 def moves_together(pool: LedgerPool) -> Moves:
-    """Return the group commit of moves on ``pool``; somebody has to run it."""
-    return GroupCommit(pool, write_moves, size=_size, is_one_statement=lambda _: True)
+    """Return what lets moves and ends of actions share commits on ``pool``; somebody has to run it."""
+    return Moves(pool)
 
 
 def _size(move: Move) -> int:
@@ -163,84 +163,3 @@ async def write_moves(connection: Connection, moves: Sequence[Move]) -> list[boo
     ]
     moved = {row["place"] for row in await connection.fetch(QUERIES["move_actions"], rows.as_json(given))}
     return [place in moved for place in range(len(moves))]
-
-
-def _ending(conclusion: Conclusion) -> dict[str, Any]:
-    return {
-        "place": 0,
-        "number": conclusion.number,
-        "fence": conclusion.fence,
-        "state": conclusion.state.value,
-        "before_image": None,
-        "note": conclusion.note,
-        "ended": True,
-        "entry": None,
-    }
-
-
-async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Row) -> list[NewEntry]:
-    """Write what comes after, and return the entries that tell of it."""
-    incident, rule = moved["incident"], moved["rule"]
-    entries: list[NewEntry] = []
-    if conclusion.say:
-        await tell_people(connection, incident, conclusion.number, conclusion.say)
-    match conclusion.successor:
-        case Nothing() if _over(conclusion):
-            await _drive_on(connection, moved, moved["rung"])
-        case Nothing() | Settled():
-            pass
-        case NextRung(rung=rung):
-            await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, incident)
-        case Recovered(message=message):
-            if await resolve(connection, incident):
-                summary = f"resolved: {message}"
-                entries.append(
-                    NewEntry(kind=EntryKind.INCIDENT_RESOLVED, summary=summary, incident=incident, rule=rule)
-                )
-            else:
-                await _drive_on(connection, moved, 0)
-        case CallPeople(message=message):
-            entries += await _escalate(connection, incident, rule, message)
-            await tell_people(connection, incident, conclusion.number, message)
-        case _:
-            assert_never(conclusion.successor)
-    return entries
-
-
-def _over(conclusion: Conclusion) -> bool:
-    """Tell whether an action ends because its alert is silent: then nothing comes after it."""
-    silent = conclusion.state in (ActionState.EXPIRED, ActionState.REFUSED)
-    return isinstance(conclusion.successor, Recovered) or (silent and isinstance(conclusion.successor, Nothing))
-
-
-async def _drive_on(connection: Connection, moved: rows.Row, rung: int) -> None:
-    """Go on with a rung if the alert fires again by now. Needs ``lock_admission``.
-
-    The alert that fires has joined the incident as one that is being worked on, by the very action that ends here.
-    """
-    if await connection.fetchval(QUERIES["fires_again"], moved["incident"]):
-        await connection.execute(QUERIES["put_next_rung"], moved["candidate"], rung, moved["incident"])
-
-
-async def _escalate(connection: Connection, incident: int, rule: str, message: str) -> list[NewEntry]:
-    if not await connection.fetch(QUERIES["escalate_incidents"], [incident]):
-        return []
-    summary = f"people are called: {message}"
-    return [NewEntry(kind=EntryKind.INCIDENT_ESCALATED, summary=summary, incident=incident, rule=rule)]
-
-
-async def tell_people(connection: Connection, incident: int, action: int | None, message: str) -> None:
-    """Put one urgent message about an incident into the outbox."""
-    row = await connection.fetchrow(QUERIES["read_incident"], incident)
-    about = rows.incident(row) if row is not None else None
-    payload = {
-        "incident": incident,
-        "title": about.title if about else "",
-        "severity": about.severity if about else "P3",
-        "target": about.target_key if about else "",
-        "rule": about.rule if about else "",
-        "action": action,
-        "message": message,
-        "urgent": True,
-    }
-    await connection.execute(QUERIES["put_outbox"], rows.as_json([{"incident": incident, "payload": payload}]))

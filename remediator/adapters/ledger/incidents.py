@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remediator.adapters.ledger import rows
-from remediator.adapters.ledger.actions import tell_people
+from remediator.adapters.ledger.conclusions import tell_people
 from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.pool import LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES

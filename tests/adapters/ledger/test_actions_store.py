@@ -458,3 +458,55 @@ async def test_tries_count_the_actions_of_a_rung(pool: LedgerPool, actions: Ledg
     await decide(pool, act)
     third = await claim_one(actions)
     assert (third.tries, third.action.rung) == (1, 1)
+
+
+async def test_ends_that_come_together_share_a_commit(
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner
+) -> None:
+    """Ten recover in the same moment: each is told for itself, and nearly all in one transaction."""
+    await admit_actions(owner, pool, 10)
+    claims = await actions.claim(10, "me", 60.0)
+    await owner.execute("UPDATE remediator.alerts SET status = 'resolved'")
+    await owner.execute("UPDATE remediator.actions SET fence = fence + 1000 WHERE number = 4")
+    recovered = [conclusion(one.action, Recovered(message="all well"), ActionState.RECOVERED) for one in claims]
+    async with asyncio.TaskGroup() as tasks:
+        ends = [tasks.create_task(actions.conclude(one)) for one in recovered]
+    assert [one.number for one, end in zip(recovered, ends, strict=True) if not end.result()] == [4]
+    ended = await owner.fetch("SELECT xmin::text AS xmin FROM remediator.actions WHERE state = 'recovered'")
+    assert len(ended) == 9
+    assert len({row["xmin"] for row in ended}) <= 2
+    assert await column(owner, "incidents", "state", order="id") == ["resolved"] * 3 + ["open"] + ["resolved"] * 6
+
+
+@pytest.mark.parametrize("last", ["climbs", "recovers"])
+async def test_two_ends_in_one_incident_are_two_ends(
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner, last: str
+) -> None:
+    """Though they share a commit: while the second is open the first cannot resolve the incident."""
+    await admit_actions(owner, pool, 2)
+    await owner.execute("UPDATE remediator.actions SET incident = 1")
+    first, second = sorted(await actions.claim(2, "me", 60.0), key=lambda claim: claim.action.number)
+    await owner.execute("UPDATE remediator.alerts SET status = 'resolved'")
+    recovers = conclusion(first.action, Recovered(message="all well"), ActionState.RECOVERED)
+    climbs = conclusion(second.action, NextRung(rung=1))
+    ordered = [recovers, climbs] if last == "climbs" else [climbs, recovers]
+    async with asyncio.TaskGroup() as tasks:
+        ends = [tasks.create_task(actions.conclude(one)) for one in ordered]
+    assert all(end.result() for end in ends)
+    (incident,) = await owner.fetch("SELECT state FROM remediator.incidents WHERE id = 1")
+    waiting = await owner.fetch("SELECT rung FROM remediator.candidates WHERE state <> 'decided' AND incident = 1")
+    assert (incident["state"], [row["rung"] for row in waiting]) == (
+        ("open", [1]) if last == "climbs" else ("resolved", [])
+    )
+
+
+async def test_next_looks_wait_for_nobody(pool: LedgerPool, actions: LedgerActionStore, owner: Owner) -> None:
+    """What somebody has locked is being ended or hastened; who waited for many of them could deadlock."""
+    await admit_actions(owner, pool, 2)
+    claims = await actions.claim(2, "me", 60.0)
+    looks = [
+        NextLook(number=one.action.number, fence=one.action.fence, check_at=one.now, quiet_since=None) for one in claims
+    ]
+    async with owner.transaction():
+        await owner.execute("SELECT FROM remediator.actions WHERE number = 1 FOR UPDATE")
+        assert await actions.look_again(looks) == {2}

@@ -251,3 +251,15 @@ async def test_a_resolved_incident_frees_its_target(store: LedgerIncidentStore, 
         assert await column(owner, "incidents", "id", order="id") == expected
         await owner.execute("UPDATE remediator.alerts SET status = 'resolved'")
         await store.resolve(1, OVER)
+
+
+async def test_next_looks_wait_for_nobody(store: LedgerIncidentStore, pool: LedgerPool, owner: Owner) -> None:
+    """What somebody has locked is being resolved or hastened; who waited for many of them could deadlock."""
+    await admit_actions(owner, pool, 2)
+    await owner.execute("UPDATE remediator.incidents SET check_at = now()")
+    due = await store.due(2, 60.0)
+    later = [NextIncidentLook(incident=one.incident.id, check_at=one.now, healthy_since=one.now) for one in due]
+    async with owner.transaction():
+        await owner.execute("SELECT FROM remediator.incidents WHERE id = 1 FOR UPDATE")
+        await store.look_again(later)
+    assert [since is None for since in await column(owner, "incidents", "healthy_since", order="id")] == [True, False]

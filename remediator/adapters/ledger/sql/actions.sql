@@ -150,14 +150,22 @@ RETURNING action.id, action.number, action.incident, action.rule, action.rung, a
 -- name: look_again_at_actions
 -- Sets the next look at applied actions, each only if its fence is still the owner's; tells which were set. (A look that
 -- is due by now was hastened while the last one was under way. "Not ended" and not "verifying", and the numbers twice: so
--- that no plan goes through all that is being verified.)
+-- that no plan goes through all that is being verified. Who waited for many rows in whatever order would deadlock with
+-- others who do: what is locked is being hastened or ended, and else comes back when its lease is over.)
+WITH mine AS (
+    SELECT action.number, given.check_at, given.quiet_since
+    FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])
+        AS given (number, fence, check_at, quiet_since)
+    JOIN remediator.actions AS action
+      ON action.number = ANY ($1::bigint[]) AND action.number = given.number AND action.fence = given.fence
+    WHERE action.ended_at IS NULL
+    FOR UPDATE OF action SKIP LOCKED
+)
 UPDATE remediator.actions AS action
-SET check_at = CASE WHEN action.check_at <= clock_timestamp() THEN action.check_at ELSE given.check_at END,
-    quiet_since = given.quiet_since
-FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])
-    AS given (number, fence, check_at, quiet_since)
-WHERE action.number = ANY ($1::bigint[])
-  AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
+SET check_at = CASE WHEN action.check_at <= clock_timestamp() THEN action.check_at ELSE mine.check_at END,
+    quiet_since = mine.quiet_since
+FROM mine
+WHERE action.number = mine.number
 RETURNING action.number;
 
 -- name: fires_again

@@ -44,12 +44,20 @@ RETURNING incident.id, incident.target_key, incident.target::text AS target, inc
           EXISTS (SELECT FROM remediator.hushed_alerts) AND remediator.hush_on('', '', incident.id) IS NOT NULL AS hushed;
 
 -- name: look_again_at_incidents
--- Sets the next look at incidents. (A look that is due by now was hastened while the last one was under way.)
+-- Sets the next look at incidents. (A look that is due by now was hastened while the last one was under way. Nobody is
+-- waited for, as at actions.)
+WITH mine AS (
+    SELECT incident.id, given.check_at, given.healthy_since
+    FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS given (id, check_at, healthy_since)
+    JOIN remediator.incidents AS incident ON incident.id = ANY ($1::bigint[]) AND incident.id = given.id
+    WHERE incident.resolved_at IS NULL
+    FOR UPDATE OF incident SKIP LOCKED
+)
 UPDATE remediator.incidents AS incident
-SET check_at = CASE WHEN incident.check_at <= clock_timestamp() THEN incident.check_at ELSE given.check_at END,
-    healthy_since = given.healthy_since
-FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS given (id, check_at, healthy_since)
-WHERE incident.id = ANY ($1::bigint[]) AND incident.id = given.id AND incident.resolved_at IS NULL;
+SET check_at = CASE WHEN incident.check_at <= clock_timestamp() THEN incident.check_at ELSE mine.check_at END,
+    healthy_since = mine.healthy_since
+FROM mine
+WHERE incident.id = mine.id;
 
 -- name: resolve_incident
 -- Ends an incident, unless an alert of it fires or an action of it is still open.
