@@ -46,6 +46,20 @@ class Doubt:
             wait = min(wait * 2, 5.0)
         return False
 
+    async def landed(self, claim: Claim) -> bool:
+        """Look once more before an action is given up: a write that was looked for too early may be stored by now.
+
+        True: it is, and written down.
+        """
+        try:
+            live = await self.parts.cluster.reader.live(claim.action.target)
+        except ClusterError:
+            return False  # what was seen before stands
+        if live.marker != claim.action.id:
+            return False
+        await self.found(claim)
+        return True
+
     async def found(self, claim: Claim) -> None:
         """Go on to verification: the object carries this action's mark."""
         await self.applied(

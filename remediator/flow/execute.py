@@ -159,7 +159,7 @@ class Execute(Crew):
         # The claim has told all that a renewal would; evidence, conflicts and a busy API server take time.
         fresh = self.parts.clock.monotonic() - began < self.parts.bounds.action_lease_s * FRESH
         for attempt in range(1, self.parts.bounds.write_tries + 1):
-            if not (fresh and attempt == 1) and not await self._still_wanted(claim):
+            if not (fresh and attempt == 1) and not await self._still_wanted(claim, sent=attempt > 1):
                 return
             # Nobody has sent anything for this action, so a mark cannot be missed; the version guards all the rest.
             unsent = attempt == 1 and claim.found_in is ActionState.ADMITTED
@@ -178,11 +178,16 @@ class Execute(Crew):
                 return
             refused = again
             await self.parts.clock.sleep(0.05 * attempt)
+        if await self.doubt.landed(claim):
+            return
         note = f"given up after {self.parts.bounds.write_tries} tries, the last: {refused.reason}: {refused.message}"
         await self._refuse(claim, note, refused.reason)
 
-    async def _still_wanted(self, claim: Claim) -> bool:
-        """Hold on to the action, and prove once more that its alert fires and the decision is fresh; else end it."""
+    async def _still_wanted(self, claim: Claim, *, sent: bool) -> bool:
+        """Hold on to the action, and prove once more that its alert fires and the decision is fresh; else end it.
+
+        ``sent``: a write was, and was not stored when it was looked for; it may have been since.
+        """
         action = claim.action
         standing = await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
         if standing is None:
@@ -190,7 +195,7 @@ class Execute(Crew):
         ended = self._too_late(structs.replace(claim, firing=standing.firing, now=standing.now))
         if ended is None and standing.paused:
             ended = self._conclusion(claim, ActionState.REFUSED, standing.paused, HoldReason.PAUSED.value)
-        if ended is not None:
+        if ended is not None and not (sent and await self.doubt.landed(claim)):
             await self._end(ended)
         return ended is None
 
@@ -257,7 +262,7 @@ class Execute(Crew):
 
     async def _not_intended(self, claim: Claim) -> WriteRefused | None:
         """Find out why no intent could be written: the action is another owner's, or its alert has just ended."""
-        if await self._still_wanted(claim):
+        if await self._still_wanted(claim, sent=True):
             return WriteRefused(reason="conflict", message="the alert had ended, and fires again")
         return None
 

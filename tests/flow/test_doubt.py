@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 
+from remediator.adapters.ledger.pauses import LedgerPauseStore
+from remediator.adapters.ledger.pool import open_pools
 from remediator.flow.parts import Bounds
 from remediator.model.entry import NewEntry
+from remediator.model.pause import PauseScope
 from remediator.model.target import Target
 from remediator.sandbox.api import Proceed
 from remediator.sandbox.calls import Call
@@ -206,6 +210,40 @@ async def test_a_write_that_lands_while_it_is_read_back(database: str) -> None:
         assert landed
         assert await r.states() == ["verifying"]
         assert r.writes() == []
+
+
+@pytest.mark.parametrize("ends_by", ["the last try", "a pause"])
+async def test_a_write_that_lands_after_it_was_looked_for(database: str, ends_by: str) -> None:
+    """Sent, held up, looked for in vain, and stored before the action is given up: it is found all the same."""
+    bounds = replace(QUICK, write_tries=1 if ends_by == "the last try" else 3)
+    async with rig(database, bounds=bounds) as r, open_pools(database) as pools:
+        r.put(deployment())
+        seen: list[str] = []
+
+        def land(obj: dict[str, Any]) -> dict[str, Any]:
+            marks = {**obj["metadata"].get("annotations", {}), "remediator.io/action": identity}
+            return {**obj, "metadata": {**obj["metadata"], "annotations": marks}}
+
+        async def hold_up(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if call.method == "PATCH":
+                seen.append("sent")
+                return web.json_response(status_body(500), status=500)
+            answer = await proceed()
+            if seen == ["sent"] and call.method == "GET" and call.path.endswith("/deployments/backstage"):
+                seen.append("landed")
+                r.sandbox.store.mutate(DEPLOYMENTS, "backstage", "backstage", land)
+                if ends_by == "a pause":
+                    store = LedgerPauseStore(pools.stages)
+                    await store.pause(PauseScope.GLOBAL, "", reason="test", actor="ann", seconds=None)
+            return answer
+
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        identity = (await r.rows("SELECT id FROM remediator.actions"))[0]["id"]
+        r.sandbox.middlewares.append(hold_up)
+        await r.settle()
+        assert seen == ["sent", "landed"]
+        assert await r.states() == ["verifying"]
 
 
 async def test_a_doubt_about_what_is_gone_goes_to_people_at_once(database: str) -> None:
