@@ -17,7 +17,7 @@ from remediator.core.severity import escalate_after, respond_within
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule, RuleSet, Severity
 from remediator.model.seal import Seal, StoredEntry
-from tests.simulation.cluster import Effect, MemoryCluster
+from tests.simulation.cluster import ACTION, Effect, MemoryCluster
 from tests.simulation.monitoring import Alertmanager, TrueEpisode, at
 from tests.simulation.replica import LOOKOUT_S, People
 from tests.simulation.tables import OPEN, Database, Row
@@ -179,6 +179,18 @@ def i7_sent_with_open_eyes(scene: Scene, effect: Effect) -> Iterator[str]:
     yield from _under_pause(scene, action, sent - timedelta(seconds=EFFECTIVE_S), sent, "sent")
 
 
+def i5_unknown_only_without_proof(scene: Scene, action: Row) -> Iterator[str]:
+    """Nobody says that it cannot be known whether a write was stored while the object carries its mark."""
+    mine = [one for one in scene.cluster.effects if one.mark.action_id == action["id"]]
+    workload = scene.cluster.workloads.get(action["target_key"])
+    looked_at = scene.db.now() - timedelta(seconds=EFFECTIVE_S)
+    if workload is None or "changed since" not in action["note"] or not any(at(one.at) < looked_at for one in mine):
+        return
+    marked = action["id"] in workload.marks or workload.annotation(ACTION) == action["id"]
+    if marked and workload.target.uid == mine[0].uid:
+        yield f"I5: A{action['number']} is called unknown, and the object carries its mark"
+
+
 @dataclass(slots=True)
 class Watch:
     """Looks at every commit and at every stored write; ``broken`` is told what it sees."""
@@ -199,6 +211,8 @@ class Watch:
                 self._tell(i6_windows(self.scene, action), i7_decided_with_open_eyes(self.scene, action))
             elif entry["kind"] == "action.dispatched":
                 self._tell(i7_meant_with_open_eyes(self.scene, action))
+            elif entry["kind"] == "action.refused" and "unknown" in entry["reasons"]:
+                self._tell(i5_unknown_only_without_proof(self.scene, action))
         self.checked = db.numbers["ledger"]
 
     def forget(self) -> None:

@@ -19,7 +19,7 @@ SOURCE = "alertmanager"
 DAY_S = 86400.0
 CLIENT_TIMEOUT_S = 10.0
 RETRY_S = 5.0
-REPEAT_S = 120.0
+REPEAT_S = 600.0
 MOVED_S = (0.0, 2.0)
 """By so many seconds the start of an episode is told wrong, as by the other Prometheus of a pair."""
 
