@@ -59,6 +59,7 @@ class PostgresProxy:
         self._address = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1", parts.path
         self.meet = meet
         self.port = 0
+        self.ended = 0
         self._open: set[asyncio.StreamWriter] = set()
 
     @property
@@ -98,7 +99,8 @@ class PostgresProxy:
                 both.create_task(self._requests(session, client, to_server))
                 both.create_task(self._answers(session, server, to_client))
         except* (Cut, OSError, asyncio.IncompleteReadError):
-            pass  # One side has gone, or was told to: the other goes too.
+            # One side has gone, or was told to: the other goes too.
+            self.ended += 1
         finally:
             self._open -= {to_client, to_server}
             to_client.transport.abort()

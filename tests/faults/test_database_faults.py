@@ -165,6 +165,7 @@ async def test_one_sickness_after_another(tmp_path: Path, server: Server) -> Non
     async with Ward.caring(tmp_path, server.dsn) as ward:
         for sickness in sicknesses:
             await ward.through(partial(sickness, server))
+    assert len(ward.done) == 2 * len(sicknesses)
 
 
 @pytest.fixture
@@ -197,6 +198,7 @@ async def test_the_disk_is_full(tmp_path: Path, little_room: Path) -> None:
 
     async with Server.made(little_room / "database") as server, Ward.caring(tmp_path, server.dsn) as ward:
         await ward.through(partial(fill, server))
+    assert (len(ward.done), ward.load.answers[503] >= 10) == (2, True)
 
 
 async def test_its_standby_takes_over(tmp_path: Path, server: Server) -> None:
@@ -211,3 +213,4 @@ async def test_its_standby_takes_over(tmp_path: Path, server: Server) -> None:
 
         async with Ward.caring(tmp_path, dsn) as ward:
             await ward.through(fail_over)
+    assert len(ward.done) == 2

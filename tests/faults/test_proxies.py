@@ -152,7 +152,7 @@ async def test_postgres_wakes_listeners_at_once(proxy: PostgresProxy, database: 
     other = await asyncpg.connect(database)
     await other.execute("NOTIFY remediator, 'match'")
     async with asyncio.timeout(5):
-        await heard.wait()
+        assert await heard.wait()
     await listener.close()
     await other.close()
 

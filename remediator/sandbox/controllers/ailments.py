@@ -52,6 +52,12 @@ class Ailments:
 
     def of(self, pod: Json) -> Ailment:
         """Return what ails a pod now; a value that cannot be read is told in an event and taken for healthy."""
+        asked = self._asked(pod)
+        if all(_may_be_pulled(container["image"]) for container in pod["spec"]["containers"]):
+            return asked
+        return asked if asked is Ailment.UNSCHEDULABLE else Ailment.IMAGE_PULL
+
+    def _asked(self, pod: Json) -> Ailment:
         workload = self._world.workload_of(pod)
         text = _text(pod, workload)
         if not text:
@@ -98,6 +104,12 @@ class Ailments:
     def _complain(self, pod: Json, error: BehaviourError) -> None:
         what = Happening(reason="BadAnnotation", message=str(error), kind="Warning")
         self._world.events.record(_SOURCE, pod, what)
+
+
+def _may_be_pulled(image: str) -> bool:
+    """Tell whether an image's registry can exist: no name below .invalid is ever resolved (RFC 2606, section 2)."""
+    registry, slash, _ = image.partition("/")
+    return not (slash and registry.partition(":")[0].endswith(".invalid"))
 
 
 def _text(bearer: Json, workload: Json | None) -> str:

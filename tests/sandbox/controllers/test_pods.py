@@ -17,9 +17,9 @@ from tests.sandbox.controllers.stage import SPACE, Stage
 Json = dict[str, Any]
 
 
-def staged(behaviour: str, *, replicas: int = 1, timing: dict[str, str] | None = None) -> Stage:
+def staged(behaviour: str, *, replicas: int = 1, timing: dict[str, str] | None = None, image: str = "") -> Stage:
     """Return a stage with a Deployment `backstage` whose template asks for a behaviour."""
-    pods = scenario.template("backstage", behaviour=behaviour, timing=timing)
+    pods = scenario.template("backstage", behaviour=behaviour, timing=timing, image=image)
     return Stage(scenario.deployment(SPACE, "backstage", replicas=replicas, pods=pods))
 
 
@@ -93,9 +93,13 @@ def test_out_of_memory_is_told_apart() -> None:
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
 
 
-def test_an_image_that_cannot_be_pulled_leaves_the_pod_pending() -> None:
+@pytest.mark.parametrize(
+    ("behaviour", "image"),
+    [("image-pull", ""), ("healthy", "registry.invalid/no/such:image"), ("crash-loop", "r.invalid:5000/x")],
+)
+def test_an_image_that_cannot_be_pulled_leaves_the_pod_pending(behaviour: str, image: str) -> None:
     """ErrImagePull, then ImagePullBackOff; the pod stays Pending and has no run to speak of."""
-    stage = staged("image-pull")
+    stage = staged(behaviour, image=image)
     stage.advance(10)
     assert stage.pods()[0]["status"]["phase"] == "Pending"
     assert container(stage)["state"]["waiting"]["reason"] == "ImagePullBackOff"
