@@ -25,8 +25,8 @@ class Lane:
 
     Under load a lane with a ``gather_s`` lets work gather: a step that did ``GATHER_FROM`` things or more is followed
     by a rest of so many seconds, and by more while alerts pour in, for what has arrived must be durable first; but
-    never by more than ``GATHER_MOST_S``. So the next transaction serves many. After a full batch there is no rest, and
-    a single alert never waits for any of that.
+    never by more than ``GATHER_MOST_S``. So the next transaction serves many. A backlog is worked off without a pause,
+    but for that time at its beginning, and a single alert never waits for any of that.
 
     A PortError (our database or the cluster does not answer) makes the lane wait, ever longer, and go on. Anything else
     is a bug and goes up to the supervisor, and so does a PortError that says of itself that it is one (reason ``bug``).
@@ -43,17 +43,17 @@ class Lane:
     stopping: bool = False
     beat: float = 0.0
     troubles: int = field(default=0)
+    _busy_until: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
         """Loop until told to stop."""
         while not self.stopping:
             self.beat = self.clock.monotonic()
             done = await self._once()
-            if done >= self.full:
-                continue
             if self.gather_s and done >= GATHER_FROM:
-                await self._gather()
-            else:
+                await self._gather(backlog=done >= self.full)
+            elif done < self.full:
+                self._busy_until = 0.0
                 await self.bells.wait(self.stage, self._pause())
 
     def stop(self) -> None:
@@ -61,10 +61,12 @@ class Lane:
         self.stopping = True
         self.bells.ring(self.stage)
 
-    async def _gather(self) -> None:
-        until = self.clock.monotonic() + GATHER_MOST_S
-        await self.clock.sleep(self.gather_s)
-        while self.bells.arriving and not self.stopping and self.clock.monotonic() < until:
+    async def _gather(self, *, backlog: bool) -> None:
+        if not (backlog and self._busy_until):
+            self._busy_until = self.clock.monotonic() + GATHER_MOST_S
+        if not backlog:
+            await self.clock.sleep(self.gather_s)
+        while self.bells.arriving and not self.stopping and self.clock.monotonic() < self._busy_until:
             await self.clock.sleep(self.gather_s)
 
     async def _once(self) -> int:

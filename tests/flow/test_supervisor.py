@@ -227,6 +227,30 @@ async def test_a_lane_under_load_lets_work_gather_while_alerts_pour_in() -> None
         working.stop()
 
 
+async def test_a_backlog_waits_once_while_alerts_pour_in() -> None:
+    """The beginning of a burst is stored first, for a second at most; after that nothing holds up what was stored."""
+    bells, clock, begun = Bells(), VirtualClock(), []
+
+    async def step() -> int:
+        begun.append(clock.monotonic())
+        await clock.sleep(0.01)
+        return 500
+
+    working = lane(step, Ear(), bells)
+    working.clock, working.gather_s, bells.arriving = clock, 0.05, 1
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(working.run())
+        await clock.advance(0.9)
+        assert len(begun) == 1
+        await clock.advance(0.2)
+        many = len(begun)
+        assert begun[1] - begun[0] == pytest.approx(GATHER_MOST_S, abs=0.07)
+        await clock.advance(0.2)
+        assert len(begun) > many + 10
+        working.stop()
+        await clock.advance(0.02)
+
+
 @pytest.mark.parametrize(("done", "rests"), [(GATHER_FROM - 1, False), (GATHER_FROM, True), (500, False)])
 async def test_few_alerts_and_full_batches_are_not_made_to_wait(done: int, rests: bool) -> None:
     """One alert goes through at once, and a backlog is worked off without a pause."""
