@@ -110,6 +110,7 @@ OPTIONS: tuple[Option, ...] = (
         "share of all workloads: incidents about so many are a storm too, five at least (100: only --storm counts)",
     ),
     Option("storm_quiet", seconds(1, 86400), f"{_DEFAULTS.storm_quiet_s}s", "calm time after which a storm is over"),
+    Option("storm_evidence", rate, "10/2m", "most targets that are looked at within a time while a storm is on"),
     Option(
         "blast_namespace_percent",
         whole(1, 100),

@@ -65,6 +65,7 @@ class Settings:
     storm: RateLimit
     storm_percent: int
     storm_quiet: float
+    storm_evidence: RateLimit
     blast_namespace_percent: int
     blast_cluster_percent: int
     quarantine: RateLimit
@@ -125,6 +126,7 @@ class Settings:
             storm=self.storm,
             storm_percent=self.storm_percent,
             storm_quiet_s=int(self.storm_quiet),
+            storm_evidence=self.storm_evidence,
             blast_namespace_percent=self.blast_namespace_percent,
             blast_cluster_percent=self.blast_cluster_percent,
             quarantine=self.quarantine,

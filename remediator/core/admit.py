@@ -13,7 +13,7 @@ from typing import assert_never
 from msgspec import Struct, field, structs
 
 from remediator.core.decide import decide
-from remediator.core.guardrails import scopes
+from remediator.core.guardrails import looks, scopes
 from remediator.core.guardrails.shares import ALL
 from remediator.core.hush import hushed
 from remediator.core.planning import Draft, plan
@@ -40,6 +40,7 @@ class Tally(Struct, kw_only=True):
     open_by_namespace: dict[str, int]
     open_in_cluster: int
     last_in_cluster: datetime | None
+    last_action: int
     touched: tuple[Touched, ...]
     onsets: tuple[datetime, ...]
     taken: set[tuple[str, str]] = field(default_factory=set)
@@ -48,7 +49,7 @@ class Tally(Struct, kw_only=True):
         """Let the candidates that come after see a changing action on the target."""
         target = case.plan.target
         done = PastAction(
-            number=0,
+            number=self.last_action,
             incident=case.candidate.incident,
             action=case.plan.action,
             rule=case.rule.name,
@@ -56,6 +57,7 @@ class Tally(Struct, kw_only=True):
             namespace=target.namespace,
             state=state,
             admitted_at=now,
+            same_batch=True,
         )
         self.past[target.key] = (done, *self.past.get(target.key, ()))
 
@@ -68,7 +70,14 @@ class Tally(Struct, kw_only=True):
         self.last_in_cluster = now
         self.touched += (Touched(target_key=target.key, namespace=target.namespace, admitted_at=now),)
         # Rules may count the same thing under different limits: every window of that kind and key has one more.
-        counted = {(scope.kind, scope.key) for scope in scopes(case.rule, target, case.policy)}
+        self._widen({(scope.kind, scope.key) for scope in scopes(case.rule, target, case.policy)}, now)
+
+    def count_look(self, case: Case, now: datetime) -> None:
+        """Add one admitted action that changes nothing."""
+        scope = looks(case.plan.action, case.policy)
+        self._widen({(scope.kind, scope.key)}, now)
+
+    def _widen(self, counted: set[tuple[str, str]], now: datetime) -> None:
         for scope, window in self.windows.items():
             if (scope.kind, scope.key) in counted:
                 self.windows[scope] = Window(count=window.count + 1, oldest_at=window.oldest_at or now)
@@ -81,6 +90,8 @@ def needed_scopes(items: tuple[Assessed, ...], rules: Lookup, policy: Policy) ->
         rule = rules(item.candidate.rule)
         if rule is not None and item.facts.workload is not None:
             wanted.update(dict.fromkeys(scopes(rule, item.facts.workload.target, policy)))
+            rung = rule.ladder[item.candidate.rung : item.candidate.rung + 1]
+            wanted.update((looks(one.action, policy), None) for one in rung)
     return tuple(wanted)
 
 
@@ -109,24 +120,47 @@ class Law(Struct, frozen=True, kw_only=True):
 
 
 def admit(batch: AdmissionBatch, law: Law) -> tuple[Ruling, ...]:
-    """Rule on every candidate of the batch: the most severe first, then by priority, then by age."""
+    """Rule on every candidate of the batch: the most severe first, then by priority, then what disrupts less, then age.
+
+    So of two rules that want the same target the first acts; the other is told which that was.
+    """
     tally = Tally(
         windows=dict(batch.windows),
         past=dict(batch.past),
         open_by_namespace=dict(batch.open_by_namespace),
         open_in_cluster=batch.open_in_cluster,
         last_in_cluster=batch.last_in_cluster,
+        last_action=batch.last_action,
         touched=batch.touched,
         onsets=(*batch.onsets, *_beginning(batch)),
     )
+    wishes = sorted((_wish(item, law) for item in batch.items), key=_urgency)
+    return tuple(_rule_on(wish, batch, tally, law) for wish in wishes)
 
-    def urgency(item: Assessed) -> tuple[int, int, int]:
-        rule = law.rules(item.candidate.rule)
-        if rule is None:
-            return len(Severity), 0, item.candidate.id
-        return tuple(Severity).index(rule.severity), -rule.priority, item.candidate.id
 
-    return tuple(_rule_on(item, batch, tally, law) for item in sorted(batch.items, key=urgency))
+class _Wish(Struct, frozen=True, kw_only=True):
+    """A candidate, its rule (None: gone), and what would be done."""
+
+    item: Assessed
+    rule: Rule | None = None
+    proposal: Plan | Refusal | None = None
+
+
+def _wish(item: Assessed, law: Law) -> _Wish:
+    rule = law.rules(item.candidate.rule)
+    if rule is None:
+        return _Wish(item=item)
+    return _Wish(item=item, rule=rule, proposal=plan(item.candidate, rule, item.facts, law.policy, law.draft))
+
+
+def _urgency(wish: _Wish) -> tuple[int, int, int, int]:
+    """Return the rank of a wish in its batch; candidates are numbered by age."""
+    age = wish.item.candidate.id
+    if wish.rule is None:
+        return len(Severity), 0, 0, age
+    what = wish.proposal
+    disruption = int(what.changes) + int(what.disruptive) if isinstance(what, Plan) else 0
+    return tuple(Severity).index(wish.rule.severity), -wish.rule.priority, disruption, age
 
 
 def _beginning(batch: AdmissionBatch) -> Iterator[datetime]:
@@ -142,9 +176,9 @@ def _beginning(batch: AdmissionBatch) -> Iterator[datetime]:
     return (batch.now for _ in new)
 
 
-def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruling:
-    rule = law.rules(item.candidate.rule)
-    if rule is None:
+def _rule_on(wish: _Wish, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruling:
+    item, rule, proposal = wish.item, wish.rule, wish.proposal
+    if rule is None or proposal is None:
         gone = f"rule {item.candidate.rule} is no longer in force"
         return Ruling(assessed=item, rule=None, decision=_hold(Refusal(reason=HoldReason.RULE_GONE, message=gone)))
     workload = item.facts.workload
@@ -154,7 +188,6 @@ def _rule_on(item: Assessed, batch: AdmissionBatch, tally: Tally, law: Law) -> R
     blocked = _not_now(item, rule, batch, tally, target)
     if blocked is not None:
         return Ruling(assessed=item, rule=rule, decision=_hold(blocked))
-    proposal = plan(item.candidate, rule, item.facts, law.policy, law.draft)
     if isinstance(proposal, Refusal):
         decision: Decision = _hold(proposal)
     else:
@@ -189,8 +222,12 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
         freezes=law.freezes,
     )
     decision = decide(case, RETURN_GUARDS) if item.candidate.cause is Cause.UNDO else decide(case)
+    if not isinstance(decision, Hold):
+        tally.last_action += 1
     if isinstance(decision, Act) and proposal.changes:
         tally.count(case, batch.now)
+    elif isinstance(decision, Act):
+        tally.count_look(case, batch.now)
     elif isinstance(decision, Ask):
         tally.remember(case, batch.now, ActionState.AWAITING_APPROVAL)
     return decision

@@ -20,6 +20,9 @@ from remediator.model.incident import Cause
 from remediator.ports.admission import AdmissionReport, Writ
 from remediator.ports.observer import StageEvent
 
+STORMY = frozenset({HoldReason.STORM.value, HoldReason.STORM_EVIDENCE.value})
+"""Reasons that tell of a storm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -99,7 +102,7 @@ class Admit:
         """Call people once for a storm, not for each of its incidents; those are held and come back by themselves."""
         quiet_s = self.parts.policy.storm_quiet_s
         now = self.parts.clock.monotonic()
-        if HoldReason.STORM.value not in self.last.reasons or now < self._next_call:
+        if STORMY.isdisjoint(self.last.reasons) or now < self._next_call:
             return
         summary = (
             "a storm: many incidents began at almost the same time, so nothing is changed until it has been calm for "

@@ -96,7 +96,10 @@ class BeforeImage(Struct, frozen=True, kw_only=True):
 
 
 class PastAction(Struct, frozen=True, kw_only=True):
-    """What a guard needs to know about an earlier action. ``incident`` lets a ladder climb through its own cooldown."""
+    """What a guard needs to know about an earlier action. ``incident`` lets a ladder climb through its own cooldown.
+
+    ``same_batch``: it was decided a moment before, in the very batch that is being decided.
+    """
 
     number: int
     action: str
@@ -107,6 +110,7 @@ class PastAction(Struct, frozen=True, kw_only=True):
     admitted_at: datetime
     ended_at: datetime | None = None
     incident: int | None = None
+    same_batch: bool = False
 
 
 def action_id(*, incident: int, candidate: int, rule: str, rung: int, uid: str) -> str:

@@ -20,7 +20,10 @@ from remediator.model.sighting import Hush
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What a limit counts: a kind (``target``, ``rule``, ``namespace``, ``cluster``), its key, and the limit."""
+    """What a limit counts: a kind (``target``, ``rule``, ``namespace``, ``cluster``), its key, and the limit.
+
+    Of the kind ``look`` the key is the name of an action that changes nothing.
+    """
 
     kind: str
     key: str
@@ -28,7 +31,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
 
 class Window(Struct, frozen=True, kw_only=True):
-    """How many changing actions were admitted in a scope's window, and when the oldest of them was."""
+    """How many changing actions (of the kind ``look``: others) were admitted in a scope's window, the oldest when."""
 
     count: int
     oldest_at: datetime | None = None
@@ -121,7 +124,8 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     candidate, by its id, whether its alert, or another one of its incident, still fires. ``working`` holds, by the
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
     answered; ``rejected`` those to whose question a person said no. ``hushed``: candidates whose firing alerts are all
-    silenced or inhibited. The rest is as in ``History``.
+    silenced or inhibited. ``last_action`` is the number of the action that was admitted last; those of this batch get
+    the next ones, in order. The rest is as in ``History``.
     """
 
     now: datetime
@@ -136,6 +140,7 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     working: dict[int, frozenset[str]] = {}
     rejected: dict[int, frozenset[str]] = {}
     hushed: dict[int, Hush] = {}
+    last_action: int = 0
     touched: tuple[Touched, ...] = ()
     onsets: tuple[datetime, ...] = ()
     platform: tuple[PlatformAlert, ...] = ()

@@ -33,6 +33,7 @@ class HoldReason(StrEnum):
     FROZEN = "frozen"
     BRAKE = "brake"
     STORM = "storm"
+    STORM_EVIDENCE = "storm_evidence"
     SELF_PROTECTION = "self_protection"
     PROTECTED = "protected"
     OPTED_OUT = "opted_out"

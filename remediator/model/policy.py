@@ -59,4 +59,5 @@ class Policy(Struct, frozen=True, kw_only=True):
     storm: RateLimit = RateLimit(count=10, window_s=120)
     storm_percent: int = 20
     storm_quiet_s: int = 300
+    storm_evidence: RateLimit = RateLimit(count=10, window_s=120)
     brakes: tuple[Brake, ...] = BRAKES

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from remediator.core.guardrails import scopes
+from remediator.core.guardrails import looks, scopes
 from remediator.model.action import Action, ActionState, PastAction
 from remediator.model.case import Case, History, Touched, Window
 from remediator.model.facts import Facts, Population, WorkloadFacts
@@ -146,7 +146,8 @@ def case(**changes: Any) -> Case:
     """Return a case that every guard lets through; its windows are counted and empty unless a history is given."""
     the_rule, policy = changes.get("rule", rule()), changes.get("policy", Policy())
     the_plan = changes.get("plan", restart_plan())
-    windows = dict.fromkeys(scopes(the_rule, the_plan.target, policy), Window(count=0))
+    scopes_wanted = (*scopes(the_rule, the_plan.target, policy), looks(the_plan.action, policy))
+    windows = dict.fromkeys(scopes_wanted, Window(count=0))
     base = Case(
         now=NOW,
         candidate=candidate(),

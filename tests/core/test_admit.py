@@ -103,12 +103,93 @@ def test_three_pods_of_one_workload_make_one_action() -> None:
 
 
 def test_two_rules_for_one_target_make_one_action_and_the_higher_priority_wins() -> None:
-    """The loser is told that the target is busy, and asked again later."""
+    """The loser is told who won, by which action, and is asked again later."""
     under = law(rule(), rule(name="other", priority=5))
-    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under), under)
+    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under, last_action=41), under)
     assert [ruling.assessed.candidate.id for ruling in rulings] == [2, 1]
     assert [outcome(ruling.decision) for ruling in rulings] == ["act", "hold"]
-    assert HoldReason.TARGET_BUSY in reasons(rulings[1])
+    lost = rulings[1].decision
+    assert isinstance(lost, Hold)
+    assert lost.refusals[0].message == (
+        "rule other comes before rule service-unavailable for deployment/backstage in backstage: it will restart it "
+        "(action 42), and one thing is done at a time"
+    )
+    assert lost.refusals[0].numbers == {"action": 42, "rule": "other", "state": "admitted", "age_s": 0.0}
+    assert lost.retry_at == g.after(15)
+
+
+SCALES = (Rung(action="scale", parameters={"to": 6}),)
+LOOKS = (Rung(action="investigate", parameters={}),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "first"),
+    [
+        ({}, {"ladder": SCALES}, "other"),
+        ({}, {"ladder": LOOKS}, "other"),
+        ({"ladder": SCALES}, {"ladder": LOOKS}, "other"),
+        ({"priority": 1}, {"ladder": SCALES}, "service-unavailable"),
+        ({"severity": Severity.P1}, {"ladder": SCALES, "severity": Severity.P2}, "service-unavailable"),
+        ({"severity": Severity.P2, "priority": 9}, {"severity": Severity.P1}, "other"),
+        ({}, {}, "service-unavailable"),
+    ],
+)
+def test_who_comes_first(one: dict[str, Any], other: dict[str, Any], first: str) -> None:
+    """The more severe, then by priority, then what disrupts less, then the older."""
+    under = law(rule(**one), rule(**{"name": "other", **other}))
+    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under), under)
+    assert rulings[0].assessed.candidate.rule == first
+    assert outcome(rulings[0].decision) == "act"
+
+
+def test_a_winner_that_asks_is_named_too() -> None:
+    """The other rule does not act on what a person is asked about."""
+    under = law(rule(), rule(name="other", mode=Mode.ASK, priority=5))
+    rulings = admit(batch(item(1), item(2, rule_name="other"), under=under, last_action=6), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["ask", "hold"]
+    assert isinstance(rulings[1].decision, Hold)
+    assert "rule other comes before" in rulings[1].decision.refusals[0].message
+    assert "asks people to restart it (action 7)" in rulings[1].decision.refusals[0].message
+
+
+def test_actions_of_a_batch_are_numbered_as_they_will_be_stored() -> None:
+    """What is observed or only looks draws a number too; what is held does not."""
+    under = law(
+        rule(name="looks", ladder=LOOKS, severity=Severity.P1),
+        rule(name="observes", mode=Mode.OBSERVE, severity=Severity.P2),
+        rule(name="acts", severity=Severity.P3),
+        rule(name="waits", severity=Severity.P4),
+    )
+    items = [item(n, rule_name=name) for n, name in enumerate(("waits", "acts", "observes", "looks"), 1)]
+    rulings = admit(batch(*items, under=under, last_action=10), under)
+    assert [outcome(ruling.decision) for ruling in rulings] == ["act", "observe", "act", "hold"]
+    assert isinstance(rulings[3].decision, Hold)
+    assert rulings[3].decision.refusals[0].numbers["action"] == 13
+
+
+@given(st.integers(0, 12), st.integers(1, 30))
+def test_a_storm_leaves_room_for_a_few_looks(known: int, targets: int) -> None:
+    """Those of the window and those of the batch together; the rest is held with the numbers, and comes back."""
+    stormy = structs.replace(
+        WIDE, storm=RateLimit(count=1, window_s=120), storm_evidence=RateLimit(count=10, window_s=120)
+    )
+    under = law(rule(ladder=LOOKS), policy=stormy)
+    items = [item(n, f"app-{n}") for n in range(1, targets + 1)]
+    base = batch(*items, under=under)
+    seen = {scope: Window(count=known if scope.kind == "look" else 0) for scope in base.windows}
+    rulings = admit(structs.replace(base, windows=seen), under)
+    looked = [ruling for ruling in rulings if isinstance(ruling.decision, Act)]
+    assert len(looked) == min(targets, max(0, 10 - known))
+    held = [ruling for ruling in rulings if ruling not in looked]
+    assert all(reasons(ruling) == {HoldReason.STORM_EVIDENCE} for ruling in held)
+    assert all(isinstance(one.decision, Hold) and one.decision.retry_at is not None for one in held)
+
+
+def test_without_a_storm_everything_is_looked_at() -> None:
+    """The bound is the storm's."""
+    under = law(rule(ladder=LOOKS), policy=structs.replace(WIDE, storm_evidence=RateLimit(count=1, window_s=120)))
+    rulings = admit(batch(*(item(n, f"app-{n}") for n in range(1, 30)), under=under), under)
+    assert {outcome(ruling.decision) for ruling in rulings} == {"act"}
 
 
 def test_the_more_severe_goes_first() -> None:

@@ -117,11 +117,18 @@ def _stateful() -> Case:
     return history(case(plan=restart_plan(target)), target=(failed,))
 
 
+def _looked_enough() -> Case:
+    """A storm in which ten targets were looked at."""
+    stormy = history(case(plan=look_plan()), onsets=tuple(ago(60 + n) for n in range(10)))
+    return window(stormy, "look", Window(count=10, oldest_at=ago(60)))
+
+
 ONLY: dict[str, Callable[[], Case]] = {
     "paused": lambda: history(case(), pauses=(pause(),)),
     "frozen": lambda: case(freezes=(freeze(),)),
     "brake": lambda: history(case(), platform=(PlatformAlert(alertname="KubeAPIDown"),)),
     "storm": lambda: history(case(), onsets=tuple(ago(60 + n) for n in range(10))),
+    "storm_evidence": _looked_enough,
     "self_protection": lambda: case(policy=Policy(own=("deployment/backstage/backstage",))),
     "protected": lambda: case(policy=Policy(protected=("deployment/backstage/*",))),
     "opted_out": _opted_out,

@@ -174,9 +174,10 @@ def test_one_open_action_a_target(state: ActionState) -> None:
     """An open action is named with its state and age."""
     refusal = no(target_busy.check(history(case(), target=(past(42, state, admitted_s=90),))), HoldReason.TARGET_BUSY)
     assert refusal.message == (
-        f"action 42 (restart, {state}) has worked on deployment/backstage in backstage for 1 min 30 s"
+        f"action 42 (restart by rule service-unavailable, {state}) has worked on deployment/backstage in backstage for "
+        "1 min 30 s"
     )
-    assert refusal.numbers == {"action": 42, "state": state.value, "age_s": 90.0}
+    assert refusal.numbers == {"action": 42, "rule": "service-unavailable", "state": state.value, "age_s": 90.0}
     assert refusal.retry_at == after(15)
 
 
@@ -190,7 +191,7 @@ def test_a_question_is_asked_once() -> None:
     """While a person is asked, the same target is not asked about again, except by the answer itself."""
     asked = history(case(), target=(past(9, ActionState.AWAITING_APPROVAL, admitted_s=600),))
     refusal = no(target_busy.check(asked), HoldReason.AWAITING_APPROVAL)
-    assert refusal.numbers == {"action": 9, "age_s": 600.0}
+    assert refusal.numbers == {"action": 9, "rule": "service-unavailable", "age_s": 600.0}
     assert "has waited 10 min for a person's yes" in refusal.message
     assert refusal.retry_at is None
     answered = history(case(candidate=candidate(approved_by="ada")), target=asked.history.target)
@@ -531,13 +532,16 @@ def worst_case(**changes: Any) -> Case:
 def test_every_reason_is_told_in_order() -> None:
     """All guards are asked; the order is that of the tuple."""
     assert [refusal.reason.value for refusal in refusals(worst_case())] == [
-        guard.name for guard in GUARDS if guard.name != "target_unknown"
+        guard.name for guard in GUARDS if guard.name not in {"target_unknown", "storm_evidence"}
     ]
 
 
 def test_looking_and_telling_are_asked_two_questions_only() -> None:
-    """A plan that changes nothing needs a firing alert and a known target, nothing else."""
-    assert [refusal.reason for refusal in refusals(worst_case(plan=look_plan()))] == [HoldReason.NOT_FIRING]
+    """A plan that changes nothing needs a firing alert and a known target, nothing else but room in a storm."""
+    assert [refusal.reason for refusal in refusals(worst_case(plan=look_plan()))] == [
+        HoldReason.STORM_EVIDENCE,
+        HoldReason.NOT_FIRING,
+    ]
     unread = case(plan=look_plan(), facts=facts(workload=None, problem="target_not_found"))
     assert [refusal.reason for refusal in refusals(unread)] == [HoldReason.TARGET_NOT_FOUND]
     assert refusals(case(plan=look_plan(), history=History())) == ()

@@ -23,7 +23,7 @@ INCIDENT = (
 
 @statement(writes=True)
 def take_candidates(db: Database, session: Session, limit: int, lease_s: float) -> list[Row]:
-    """Lease candidates that are due, the most severe first."""
+    """Lease candidates that are due, the most severe first; at most half of them were held, if new ones wait."""
     now = db.now()
     due = [
         one
@@ -34,9 +34,12 @@ def take_candidates(db: Database, session: Session, limit: int, lease_s: float) 
         and not db.is_locked(one["id"], session)
     ]
     due.sort(key=lambda one: (one["severity"], one["not_before"], one["id"]))
-    for one in due[:limit]:
+    held = [one for one in due if one["state"] == "held"]
+    room = max(limit - min(limit, len(due) - len(held)), (limit + 1) // 2)
+    taken = [one for one in due if one not in held[room:]][:limit]
+    for one in taken:
         db.candidates.change(one, lease_until=now + timedelta(seconds=lease_s))
-    return [{**{name: one[name] for name in CANDIDATE}, "labels": encode(one["labels"])} for one in due[:limit]]
+    return [{**{name: one[name] for name in CANDIDATE}, "labels": encode(one["labels"])} for one in taken]
 
 
 @statement()
@@ -47,6 +50,7 @@ def read_admission(db: Database, session: Session, *given: Any) -> list[Row]:
     assessed = list(zip(ids, tries, rules, fingerprints, strict=True))
     undecided = [found for one in assessed if (found := _undecided(db, session, *one)) is not None]
     acting = [one for one in db.actions if one["changes"] and one["mode"] == "enforce"]
+    looking = [one for one in db.actions if not one["changes"]]
     open_now = Counter(one["namespace"] for one in acting if one["state"] in OPEN)
     scopes = list(zip(kinds, scope_keys, seconds, strict=True))
     pauses = [
@@ -62,7 +66,12 @@ def read_admission(db: Database, session: Session, *given: Any) -> list[Row]:
             "undecided": encode(undecided) if undecided else None,
             "incidents": encode([_incident(db, one) for one in db.incidents if _wanted(one, keys, own)]),
             "past": encode([past for key in keys for past in _past(db, key, now)]),
-            "windows": encode([_counted(acting, place, scope, now) for place, scope in enumerate(scopes, 1)]),
+            "windows": encode(
+                [
+                    _counted(looking if scope[0] == "look" else acting, place, scope, now)
+                    for place, scope in enumerate(scopes, 1)
+                ]
+            ),
             "open": encode(open_now),
             "touched": encode(_touched(acting, now - timedelta(seconds=touched_s))),
             "onsets": encode(onsets[:1000]),
@@ -114,7 +123,7 @@ def _past(db: Database, key: str, now: datetime) -> list[Row]:
 
 def _counted(acting: list[Row], place: int, scope: tuple[str, str, int], now: datetime) -> Row:
     kind, key, seconds = scope
-    column = {"target": "target_key", "rule": "rule", "namespace": "namespace"}.get(kind)
+    column = {"target": "target_key", "rule": "rule", "namespace": "namespace", "look": "action"}.get(kind)
     since = now - timedelta(seconds=seconds)
     times = [
         one["admitted_at"] for one in acting if one["admitted_at"] > since and (column is None or one[column] == key)

@@ -128,6 +128,7 @@ def _batch(
         firing={number: one.firing for number, one in undecided.items()},
         working={one.id: one.working for one in work},
         rejected={one.id: one.rejected for one in work},
+        last_action=found["last_action"],
         hushed={number: one.hush for number, one in undecided.items() if one.hush is not None},
         touched=_list(_touched, found["touched"]),
         onsets=_list(_onsets, found["onsets"]),

@@ -35,14 +35,15 @@ from remediator.core.guardrails import (
     stale_facts,
     stateful_stop,
     storm,
+    storm_evidence,
     target_busy,
     target_unknown,
 )
-from remediator.core.guardrails.windows import scopes
+from remediator.core.guardrails.windows import looks, scopes
 from remediator.model.case import Case
 from remediator.model.decision import Refusal
 
-__all__ = ["GUARDS", "Guard", "refusals", "scopes"]
+__all__ = ["GUARDS", "Guard", "looks", "refusals", "scopes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("frozen", frozen.check),
     Guard("brake", brake.check),
     Guard("storm", storm.check),
+    Guard("storm_evidence", storm_evidence.check, every_plan=True),
     Guard("self_protection", self_protection.check),
     Guard("protected", protected.check),
     Guard("opted_out", opted_out.check),

@@ -27,10 +27,14 @@ def check(case: Case) -> Refusal | None:
 def _busy(case: Case, past: PastAction) -> Refusal:
     """Return the refusal that names the open action."""
     age = (case.now - past.admitted_at).total_seconds()
+    message = (
+        f"action {past.number} ({past.action} by rule {past.rule}, {past.state}) has worked on {case.plan.target} "
+        f"for {span(age)}"
+    )
     return Refusal(
         reason=HoldReason.TARGET_BUSY,
-        message=f"action {past.number} ({past.action}, {past.state}) has worked on {case.plan.target} for {span(age)}",
-        numbers={"action": past.number, "state": past.state.value, "age_s": age},
+        message=_lost(case, past) if past.same_batch else message,
+        numbers={"action": past.number, "rule": past.rule, "state": past.state.value, "age_s": age},
         retry_at=case.now + timedelta(seconds=RETRY_S),
     )
 
@@ -38,8 +42,21 @@ def _busy(case: Case, past: PastAction) -> Refusal:
 def _asked(case: Case, past: PastAction) -> Refusal:
     """Return the refusal that names the question which is still open."""
     age = (case.now - past.admitted_at).total_seconds()
+    message = (
+        f"action {past.number} ({past.action} by rule {past.rule}) on {case.plan.target} has waited {span(age)} for a "
+        "person's yes"
+    )
     return Refusal(
         reason=HoldReason.AWAITING_APPROVAL,
-        message=f"action {past.number} ({past.action}) on {case.plan.target} has waited {span(age)} for a person's yes",
-        numbers={"action": past.number, "age_s": age},
+        message=_lost(case, past) if past.same_batch else message,
+        numbers={"action": past.number, "rule": past.rule, "age_s": age},
+    )
+
+
+def _lost(case: Case, winner: PastAction) -> str:
+    """Return that another rule was preferred, which, and what it does or asks for instead."""
+    what = "asks people to" if winner.state is ActionState.AWAITING_APPROVAL else "will"
+    return (
+        f"rule {winner.rule} comes before rule {case.rule.name} for {case.plan.target}: it {what} {winner.action} it "
+        f"(action {winner.number}), and one thing is done at a time"
     )

@@ -12,7 +12,7 @@ from remediator.model.policy import Policy
 from remediator.model.rule import Rule
 from remediator.model.target import Target
 
-TARGET, RULE, NAMESPACE, CLUSTER = "target", "rule", "namespace", "cluster"
+TARGET, RULE, NAMESPACE, CLUSTER, LOOK = "target", "rule", "namespace", "cluster", "look"
 
 
 def scopes(rule: Rule, target: Target, policy: Policy) -> tuple[Scope, ...]:
@@ -33,24 +33,35 @@ def scopes(rule: Rule, target: Target, policy: Policy) -> tuple[Scope, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
+def looks(action: str, policy: Policy) -> Scope:
+    """Return the window of the actions of that name that change nothing: how many a storm leaves room for."""
+    return Scope(kind=LOOK, key=action, limit=policy.storm_evidence)
+
+
 def full(case: Case, kind: str, reason: HoldReason) -> Refusal | None:
     """Refuse when a window of that kind is full; of several full ones, name the one that frees last."""
     refusals = []
     for scope in scopes(case.rule, case.plan.target, case.policy):
         if scope.kind != kind:
             continue
-        window = case.history.windows.get(scope)
-        if window is None:
-            raise InvariantBroken(f"the window {scope.kind} '{scope.key}' {scope.limit} was not counted")
+        window = counted(case, scope)
         if window.count >= scope.limit.count:
-            refusals.append((_frees_at(case.now, scope, window), scope, window))
+            refusals.append((frees_at(case.now, scope, window), scope, window))
     if not refusals:
         return None
     retry_at, scope, window = max(refusals, key=lambda found: found[0])
     return _refusal(case, reason, scope, window, retry_at)
 
 
-def _frees_at(now: datetime, scope: Scope, window: Window) -> datetime:
+def counted(case: Case, scope: Scope) -> Window:
+    """Return a window as it was counted. Raises InvariantBroken where it was not: it must never be read as empty."""
+    window = case.history.windows.get(scope)
+    if window is None:
+        raise InvariantBroken(f"the window {scope.kind} '{scope.key}' {scope.limit} was not counted")
+    return window
+
+
+def frees_at(now: datetime, scope: Scope, window: Window) -> datetime:
     """Return when the oldest action leaves the window; a whole window from now where that is not known."""
     frees = (window.oldest_at or now) + timedelta(seconds=scope.limit.window_s)
     return max(frees, now + timedelta(seconds=1))

@@ -21,7 +21,7 @@ from remediator.model.decision import Act, Ask, Decision, HoldReason, Observe
 from remediator.model.errors import LedgerError
 from remediator.model.incident import Cause
 from remediator.model.policy import Policy
-from remediator.model.rule import RateLimit
+from remediator.model.rule import RateLimit, Rung
 from remediator.ports.admission import AdmissionReport
 from tests.adapters.ledger.forging import forge
 from tests.adapters.ledger.stand import (
@@ -159,6 +159,61 @@ async def test_candidates_are_leased_the_most_severe_first(pool: LedgerPool, own
     assert await store.take(10, 60.0) == ()
     await owner.execute("UPDATE remediator.candidates SET lease_until = now() - interval '1 s' WHERE id = 2")
     assert [one.id for one in await store.take(10, 60.0)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("new", "held", "room", "expected"),
+    [(20, 20, 8, (4, 4)), (2, 20, 8, (2, 6)), (20, 2, 8, (6, 2)), (0, 20, 8, (0, 8))],
+)
+async def test_what_comes_back_does_not_starve_what_is_new(
+    pool: LedgerPool, owner: Owner, new: int, held: int, room: int, expected: tuple[int, int]
+) -> None:
+    """However severe and overdue it is: it gets half of the places, or those that nothing new wants."""
+    await put_candidates(owner, held)
+    await owner.execute("UPDATE remediator.candidates SET state = 'held', not_before = now() - interval '1 h'")
+    await put_candidates(owner, new, rule="other")
+    await owner.execute("UPDATE remediator.candidates SET severity = 'P4' WHERE state = 'new'")
+    rules = Counter(one.rule for one in await LedgerAdmissionStore(pool).take(room, 60.0))
+    assert (rules["other"], rules["service-unavailable"]) == expected
+
+
+async def test_two_rules_for_one_target_are_arbitrated_over_replicas(
+    replicas: list[LedgerAdmissionStore], owner: Owner
+) -> None:
+    """Whoever decides: one action a target; every loser names the rule that came first and the number of its action."""
+    court = Court(rules=(a_rule(), a_rule(name="other", priority=5)))
+    await owner.execute("SELECT nextval('remediator.actions_number_seq') FROM generate_series(1, 40)")
+    await put_candidates(owner, 30)
+    await put_candidates(owner, 30, rule="other")
+    async with asyncio.TaskGroup() as tasks:
+        for store in replicas:
+            tasks.create_task(work(store, court))
+    acting = {row["target_key"]: row for row in await owner.fetch("SELECT * FROM remediator.actions")}
+    assert len(acting) == await owner.fetchval("SELECT count(*) FROM remediator.actions") == 30
+    lost = await owner.fetch("SELECT summary, rule, target_key FROM remediator.ledger WHERE kind = 'decision.hold'")
+    assert len(lost) == 30
+    for row in lost:
+        winner = acting[row["target_key"]]
+        assert row["rule"] != winner["rule"]
+        assert winner["rule"] in row["summary"]
+        assert f"action {winner['number']}" in row["summary"]
+
+
+async def test_what_only_looks_is_counted_by_its_name(
+    pool: LedgerPool, replicas: list[LedgerAdmissionStore], owner: Owner
+) -> None:
+    """In a storm, over replicas: as many looks as there is room for, not one more."""
+    stormy = structs.replace(ROOMY, storm=RateLimit(count=2, window_s=120))
+    court = Court(rules=(a_rule(ladder=(Rung(action="investigate", parameters={}),)),), policy=stormy)
+    await put_candidates(owner, 60)
+    async with asyncio.TaskGroup() as tasks:
+        for store in replicas:
+            tasks.create_task(work(store, court))
+    assert await owner.fetchval("SELECT count(*) FROM remediator.actions") == stormy.storm_evidence.count
+    held = await owner.fetch("SELECT last_reasons FROM remediator.candidates WHERE state = 'held'")
+    assert {tuple(row["last_reasons"]) for row in held} == {("storm_evidence",)}
+    assert len(held) == 60 - stormy.storm_evidence.count
+    assert await work(LedgerAdmissionStore(pool), court) == AdmissionReport()
 
 
 async def test_a_hold_waits_for_its_time_within_bounds(pool: LedgerPool, owner: Owner) -> None:

@@ -78,9 +78,9 @@ STATES = """(
 FEW = "ARRAY['deployment/ns/app-1', 'deployment/ns/app-49000', 'deployment/ns/app-none']"
 MANY = "ARRAY(SELECT n * 100 FROM generate_series(1, 64) AS n)"
 SCOPES = (
-    "ARRAY['target', 'rule', 'namespace', 'cluster']",
-    "ARRAY['deployment/ns/app-9', 'rule-9', 'ns-9', '']",
-    "ARRAY[3600, 3600, 3600, 3600]",
+    "ARRAY['target', 'rule', 'namespace', 'cluster', 'look']",
+    "ARRAY['deployment/ns/app-9', 'rule-9', 'ns-9', '', 'investigate']",
+    "ARRAY[3600, 3600, 3600, 3600, 120]",
 )
 OUTLOOK = ("600", "420", "ARRAY['KubeAPIDown', 'TargetDown']")
 SETTLED = """(

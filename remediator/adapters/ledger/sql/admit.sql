@@ -1,16 +1,36 @@
 -- name: take_candidates
--- Leases candidates that are due, the most severe first.
-UPDATE remediator.candidates AS candidate
-SET lease_until = clock_timestamp() + make_interval(secs => $2)
-FROM (
-    SELECT id
+-- Leases candidates that are due, the most severe first, then who has been due for the longest time. Of those that were
+-- held before at most half of the places: however many come back, and however severe, new ones get the other half.
+WITH fresh AS MATERIALIZED (
+    SELECT id, severity, not_before
     FROM remediator.candidates
-    WHERE state IN ('new', 'held')
+    WHERE state = 'new'
       AND not_before <= clock_timestamp()
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
     ORDER BY severity, not_before
     LIMIT $1
     FOR UPDATE SKIP LOCKED
+), held AS MATERIALIZED (
+    SELECT id, severity, not_before
+    FROM remediator.candidates
+    WHERE state = 'held'
+      AND not_before <= clock_timestamp()
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+    ORDER BY severity, not_before
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE remediator.candidates AS candidate
+SET lease_until = clock_timestamp() + make_interval(secs => $2)
+FROM (
+    SELECT id
+    FROM (
+        SELECT id, severity, not_before, 0 AS back FROM fresh
+        UNION ALL
+        SELECT id, severity, not_before, row_number() OVER (ORDER BY severity, not_before, id) FROM held
+    ) AS waiting
+    ORDER BY back > greatest($1 - (SELECT count(*) FROM fresh), ($1 + 1) / 2), severity, not_before, id
+    LIMIT $1
 ) AS due
 WHERE candidate.id = due.id
 RETURNING candidate.id, candidate.cause, candidate.rule, candidate.rung, candidate.source, candidate.fingerprint,
@@ -89,7 +109,8 @@ WITH undecided AS MATERIALIZED (
 ), wanted AS (
     SELECT * FROM unnest($7::text[], $8::text[], $9::int[]) WITH ORDINALITY AS given (kind, key, window_s, place)
 ), counted AS (
-    -- How many changing actions each sliding window holds, and the oldest of them. Each kind has an index of its own.
+    -- How many changing actions each sliding window holds, and the oldest of them; of the kind look, actions that change
+    -- nothing. Each kind has an index of its own.
     SELECT wanted.place, found.*
     FROM wanted
     CROSS JOIN LATERAL (
@@ -125,6 +146,15 @@ WITH undecided AS MATERIALIZED (
           AND admitted_at > statement_timestamp() - make_interval(secs => wanted.window_s)
     ) AS found
     WHERE wanted.kind = 'cluster'
+    UNION ALL
+    SELECT wanted.place, found.*
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS actions, min(admitted_at) AS oldest_at FROM remediator.actions
+        WHERE NOT changes AND action = wanted.key
+          AND admitted_at > statement_timestamp() - make_interval(secs => wanted.window_s)
+    ) AS found
+    WHERE wanted.kind = 'look'
 ), open AS (
     -- Open changing actions by namespace; the sum is the cluster's.
     SELECT namespace, count(*) AS actions
