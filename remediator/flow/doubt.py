@@ -46,19 +46,14 @@ class Doubt:
             wait = min(wait * 2, 5.0)
         return False
 
-    async def landed(self, claim: Claim) -> bool:
-        """Look once more before an action is given up: a write that was looked for too early may be stored by now.
+    async def rule_out(self, claim: Claim) -> bool:
+        """Look once more before an action ends undone whose write was in doubt (``claim.before``: what it rested on).
 
-        True: it is, and written down.
+        A write that was looked for too early may be stored by now, or yet be: only a newer version of the object keeps
+        out one that is still on its way. True: it was not stored and cannot be any more. False: settled otherwise, or
+        left to whoever claims the action when its lease has ended.
         """
-        try:
-            live = await self.parts.cluster.reader.live(claim.action.target)
-        except ClusterError:
-            return False  # what was seen before stands
-        if live.marker != claim.action.id:
-            return False
-        await self.found(claim)
-        return True
+        return bool(await self._read_back(claim, claim.before, last=True))
 
     async def found(self, claim: Claim) -> None:
         """Go on to verification: the object carries this action's mark."""
@@ -83,10 +78,11 @@ class Doubt:
             return False
         return bool(answer)
 
-    async def _read_back(self, claim: Claim, before: BeforeImage | None) -> bool | None:
+    async def _read_back(self, claim: Claim, before: BeforeImage | None, *, last: bool = False) -> bool | None:
         """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now.
 
-        Mark and generation come from one read: a write that is still on its way may land between two.
+        Mark and generation come from one read: a write that is still on its way may land between two. ``last``: it is
+        not to be sent again, so that one must be known to land no more.
         """
         try:
             live = await self.parts.cluster.reader.live(claim.action.target)
@@ -97,8 +93,15 @@ class Doubt:
             if live.marker == claim.action.id:
                 await self.found(claim)
                 return False
-            if not _moved(live, before):
+            if last and _untouched(live, before):
+                await self._unknown(claim, "it was not when the object was read last, and may be yet")
+                return False
+            if not moved(live, before):
                 return True
+        return await self._prove(claim)
+
+    async def _prove(self, claim: Claim) -> bool | None:
+        """Settle by a proof, or the lack of it, what the object itself does not tell; None: nobody can look now."""
         proof = await self._proof(claim)
         if proof is None:
             return None
@@ -131,7 +134,12 @@ class Doubt:
         self.bells.ring(Stage.NOTIFY, Stage.CLOSE)
 
 
-def _moved(live: LiveObject, before: BeforeImage | None) -> bool:
+def _untouched(live: LiveObject, before: BeforeImage | None) -> bool:
+    """Tell whether the object is of the very version that our write rested on: then that may yet be stored."""
+    return before is not None and live.image.resource_version == before.resource_version
+
+
+def moved(live: LiveObject, before: BeforeImage | None) -> bool:
     """Tell whether the object is another one, or its spec another, than when our write may have been sent."""
     if before is None:
         return False

@@ -17,7 +17,7 @@ from remediator.core.undo import touched_since
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.crew import Crew
-from remediator.flow.doubt import Doubt
+from remediator.flow.doubt import Doubt, moved
 from remediator.flow.evidence import capture
 from remediator.flow.forgive import forgive
 from remediator.flow.parts import Parts
@@ -129,7 +129,7 @@ class Execute(Crew):
         # What a dead owner decided hours ago, and never sent, is old news like any other.
         ended = self._too_late(claim)
         if ended is not None:
-            await self._end(ended)
+            await self._end(claim, ended)
         return ended is None
 
     def _too_late(self, claim: Claim) -> Conclusion | None:
@@ -152,22 +152,21 @@ class Execute(Crew):
         done = self._conclusion(claim, ActionState.DONE, claim.action.plan.summary)
         if people is not None and isinstance(done.successor, NextRung):
             done = structs.replace(done, say=people.message)
-        await self._end(done)
+        await self._end(claim, done)
 
     async def _patch(self, claim: Claim, step: PatchObject, began: float) -> None:
         refused = WriteRefused(reason="conflict", message="it was never sent")
         # The claim has told all that a renewal would; evidence, conflicts and a busy API server take time.
         fresh = self.parts.clock.monotonic() - began < self.parts.bounds.action_lease_s * FRESH
         for attempt in range(1, self.parts.bounds.write_tries + 1):
-            if not (fresh and attempt == 1) and not await self._still_wanted(claim, sent=attempt > 1):
+            if not (fresh and attempt == 1) and not await self._still_wanted(claim):
                 return
             # Nobody has sent anything for this action, so a mark cannot be missed; the version guards all the rest.
             unsent = attempt == 1 and claim.found_in is ActionState.ADMITTED
             live = await self._live(claim, self.parts.bounds.read_again_s if unsent else 0.0)
             if live is None:
                 return
-            if live.marker == claim.action.id:
-                await self.doubt.found(claim)
+            if await self._written(claim, live):
                 return
             objection = self._objection(claim, live)
             if objection is not None:
@@ -176,18 +175,27 @@ class Execute(Crew):
             again = await self._send(claim, step, live)
             if again is None:
                 return
+            if isinstance(again, InDoubt):
+                claim = structs.replace(claim, found_in=ActionState.IN_DOUBT, before=live.image)
+                again = WriteRefused(reason="unreachable", message=f"nothing was stored: {again.message}")
             refused = again
             await self.parts.clock.sleep(0.05 * attempt)
-        if await self.doubt.landed(claim):
-            return
         note = f"given up after {self.parts.bounds.write_tries} tries, the last: {refused.reason}: {refused.message}"
         await self._refuse(claim, note, refused.reason)
 
-    async def _still_wanted(self, claim: Claim, *, sent: bool) -> bool:
-        """Hold on to the action, and prove once more that its alert fires and the decision is fresh; else end it.
+    async def _written(self, claim: Claim, live: LiveObject) -> bool:
+        """Tell whether a write of this action was stored, or may have been since it was looked for; then settle it."""
+        if live.marker == claim.action.id:
+            await self.doubt.found(claim)
+            return True
+        if claim.found_in in SENT and moved(live, claim.before):
+            # Somebody may have replaced what we wrote, our mark with it.
+            await self.doubt.rule_out(claim)
+            return True
+        return False
 
-        ``sent``: a write was, and was not stored when it was looked for; it may have been since.
-        """
+    async def _still_wanted(self, claim: Claim) -> bool:
+        """Hold on to the action, and prove once more that its alert fires and the decision is fresh; else end it."""
         action = claim.action
         standing = await self.parts.stores.actions.renew(action.number, action.fence, self.parts.bounds.action_lease_s)
         if standing is None:
@@ -195,8 +203,8 @@ class Execute(Crew):
         ended = self._too_late(structs.replace(claim, firing=standing.firing, now=standing.now))
         if ended is None and standing.paused:
             ended = self._conclusion(claim, ActionState.REFUSED, standing.paused, HoldReason.PAUSED.value)
-        if ended is not None and not (sent and await self.doubt.landed(claim)):
-            await self._end(ended)
+        if ended is not None:
+            await self._end(claim, ended)
         return ended is None
 
     def _objection(self, claim: Claim, live: LiveObject) -> tuple[str, str] | None:
@@ -223,8 +231,12 @@ class Execute(Crew):
         )
         return (refusal.message, refusal.reason.value) if refusal is not None else None
 
-    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | None:
-        """Send one write and settle what came back; a refusal asks for another try on a fresh read."""
+    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | InDoubt | None:
+        """Send one write and settle what came back.
+
+        A refusal asks for another try on a fresh read, and so does a doubt: then nothing was stored when it was looked
+        for.
+        """
         action, dry_run = claim.action, claim.action.mode is Mode.OBSERVE
         if not dry_run and not await self._intend(claim, live):
             return await self._not_intended(claim)
@@ -247,9 +259,9 @@ class Execute(Crew):
                 return await self._refused(claim, result)
             case InDoubt() if dry_run:
                 note = f"the dry run got no clear answer: {result.message}"
-                await self._end(self._conclusion(claim, ActionState.OBSERVED, note))
+                await self._end(claim, self._conclusion(claim, ActionState.OBSERVED, note))
             case InDoubt() if await self.doubt.enter(claim, live.image, result.message):
-                return WriteRefused(reason="unreachable", message=f"nothing was stored: {result.message}")
+                return result
             case InDoubt():
                 pass
         return None
@@ -262,7 +274,7 @@ class Execute(Crew):
 
     async def _not_intended(self, claim: Claim) -> WriteRefused | None:
         """Find out why no intent could be written: the action is another owner's, or its alert has just ended."""
-        if await self._still_wanted(claim, sent=True):
+        if await self._still_wanted(claim):
             return WriteRefused(reason="conflict", message="the alert had ended, and fires again")
         return None
 
@@ -290,10 +302,10 @@ class Execute(Crew):
         note = f"dry run accepted by the API server: would {claim.action.plan.summary}"
         if result.differs:
             note += f"; it would keep other values at {', '.join(result.differs)}"
-        await self._end(self._conclusion(claim, ActionState.OBSERVED, note))
+        await self._end(claim, self._conclusion(claim, ActionState.OBSERVED, note))
 
     async def _refuse(self, claim: Claim, note: str, reason: str) -> None:
-        await self._end(self._conclusion(claim, ActionState.REFUSED, note, reason))
+        await self._end(claim, self._conclusion(claim, ActionState.REFUSED, note, reason))
 
     def _conclusion(self, claim: Claim, state: ActionState, note: str, reason: str = "") -> Conclusion:
         action = claim.action
@@ -308,6 +320,9 @@ class Execute(Crew):
             successor=successors.after(self.parts.rulebook.named(action.rule), action, ending),
         )
 
-    async def _end(self, conclusion: Conclusion) -> None:
+    async def _end(self, claim: Claim, conclusion: Conclusion) -> None:
+        """End an action that has changed nothing; where a write of it may yet be stored, that is not known."""
+        if claim.found_in in SENT and not await self.doubt.rule_out(claim):
+            return
         await self.parts.stores.actions.conclude(conclusion)
         self.bells.ring(Stage.ASSESS, Stage.CLOSE, Stage.NOTIFY)

@@ -246,6 +246,91 @@ async def test_a_write_that_lands_after_it_was_looked_for(database: str, ends_by
         assert await r.states() == ["verifying"]
 
 
+@pytest.mark.parametrize("ends_by", ["the last try", "a pause", "the end of its alert"])
+async def test_a_write_that_may_yet_land_is_not_called_undone(database: str, ends_by: str) -> None:
+    """Sent, no clear answer, and the object is of the version that it rests on: nobody knows, and people are called."""
+    bounds = replace(QUICK, write_tries=1 if ends_by == "the last try" else 3)
+    async with rig(database, bounds=bounds) as r, open_pools(database) as pools:
+        firing = alert()
+
+        async def hold_up(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if call.method != "PATCH":
+                return await proceed()
+            if ends_by == "a pause":
+                store = LedgerPauseStore(pools.stages)
+                await store.pause(PauseScope.GLOBAL, "", reason="test", actor="ann", seconds=None)
+            if ends_by == "the end of its alert":
+                await r.sql.execute("UPDATE remediator.alerts SET status = 'resolved', ends_at = now()")
+            return web.json_response(status_body(504), status=504)
+
+        r.put(deployment())
+        r.sandbox.middlewares.append(hold_up)
+        await r.deliver(firing)
+        await r.settle()
+        assert await r.states() == ["unknown"]
+        assert "cannot be known" in r.people.heard[0]["message"]
+
+
+async def test_a_write_that_can_land_no_more_is_called_undone(database: str) -> None:
+    """Sent, no clear answer, and the object has a newer version without our mark, as a status makes one."""
+    async with rig(database, bounds=replace(QUICK, write_tries=1)) as r:
+
+        async def hold_up(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if call.method != "PATCH":
+                return await proceed()
+            r.sandbox.store.mutate(DEPLOYMENTS, "backstage", "backstage", annotate, counted=False)
+            return web.json_response(status_body(504), status=504)
+
+        def annotate(obj: dict[str, Any]) -> dict[str, Any]:
+            count = str(len(r.sandbox.requests))
+            return {**obj, "metadata": {**obj["metadata"], "annotations": {"somebody": count}}}
+
+        r.put(deployment())
+        r.sandbox.middlewares.append(hold_up)
+        await r.deliver(alert())
+        await r.settle()
+        assert (await r.states())[0] == "refused"
+
+
+async def test_nothing_is_sent_again_to_what_has_moved_since(database: str) -> None:
+    """Looked for in vain, and then somebody changes the object: our write may have been stored and replaced."""
+    async with rig(database, bounds=QUICK) as r:
+        seen: list[str] = []
+
+        async def hold_up(call: Call, proceed: Proceed) -> web.StreamResponse:
+            if call.method == "PATCH":
+                seen.append("sent")
+                return web.json_response(status_body(504), status=504)
+            answer = await proceed()
+            if seen == ["sent"] and call.method == "GET" and call.path.endswith("/deployments/backstage"):
+                seen.append("moved")
+                r.sandbox.store.mutate(DEPLOYMENTS, "backstage", "backstage", replace_it)
+            return answer
+
+        def replace_it(obj: dict[str, Any]) -> dict[str, Any]:
+            return {**obj, "spec": {**obj["spec"], "replicas": 4}}
+
+        r.put(deployment())
+        r.sandbox.middlewares.append(hold_up)
+        await r.deliver(alert())
+        await r.settle()
+        assert seen == ["sent", "moved"]
+        assert await r.states() == ["unknown"]
+
+
+async def test_a_dead_owners_write_that_may_yet_land(database: str) -> None:
+    """Dispatched, not stored, and the alert ends before the next owner: it is not said that nothing was done."""
+    async with rig(database, bounds=QUICK) as r:
+        before = r.put(deployment())
+        await r.deliver(alert())
+        await step(r, "match", "assess", "admit")
+        await abandon(r, "dispatched", before)
+        await r.sql.execute("UPDATE remediator.alerts SET status = 'resolved', ends_at = now()")
+        await r.settle()
+        assert await r.states() == ["unknown"]
+        assert r.writes() == []
+
+
 async def test_a_doubt_about_what_is_gone_goes_to_people_at_once(database: str) -> None:
     """Dispatched, and deleted since: no read can ever tell what became of the write, so nobody waits for one."""
     async with rig(database, bounds=QUICK) as r:
