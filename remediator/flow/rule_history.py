@@ -40,7 +40,7 @@ class News:
 
 
 class RuleHistory:
-    """Writes news down, in order, at least once each; ``run`` does so in the background."""
+    """Writes news down, in order, each once; ``run`` does so in the background."""
 
     def __init__(self, rule_sets: RuleSets, clock: Clock, observer: Observer) -> None:
         """Begin with nothing to write."""
@@ -49,6 +49,7 @@ class RuleHistory:
         self._observer = observer
         self._waiting: deque[tuple[datetime, News]] = deque()
         self._changed = asyncio.Condition()
+        self._tried = False
 
     @property
     def waiting(self) -> int:
@@ -85,8 +86,9 @@ class RuleHistory:
                 fields = {"error": str(error), "waiting": len(self._waiting), "summary": news.entry.summary}
                 self._observer.tell(StageEvent(stage="rule_history", outcome="unrecorded", fields=fields))
                 return False
+            self._waiting.popleft()
+            self._tried = False
             async with self._changed:
-                self._waiting.popleft()
                 self._changed.notify_all()
         return True
 
@@ -100,7 +102,9 @@ class RuleHistory:
         )
         # In a thread: the files of ten thousand rules are two megabytes, and looking through them takes a while.
         files = await asyncio.to_thread(_without_secrets, news.files)
-        await self._rule_sets.keep_rule_set(news.digest, files, entry)
+        # Who is stopped, or loses the connection, in the middle of a commit does not know whether it happened.
+        perhaps_kept, self._tried = self._tried, True
+        await self._rule_sets.keep_rule_set(news.digest, files, entry, perhaps_kept=perhaps_kept)
 
 
 def _without_secrets(files: Mapping[str, str]) -> dict[str, str]:

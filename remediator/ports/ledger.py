@@ -44,8 +44,14 @@ class Alarm(Protocol):
 class RuleSets(Protocol):
     """Keeps every rule set ever loaded."""
 
-    async def keep_rule_set(self, digest: str, files: dict[str, str], entry: NewEntry) -> None:
-        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it, in one commit."""
+    async def keep_rule_set(
+        self, digest: str, files: dict[str, str], entry: NewEntry, *, perhaps_kept: bool = False
+    ) -> None:
+        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it, in one commit.
+
+        ``perhaps_kept``: an earlier call with this entry ended without a word. Then nothing is written if there is one
+        of its kind that happened at the same moment (``happened_at`` of its data).
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.flow.rule_history import LATE_S, MOST, News, RuleHistory
 from remediator.model.entry import Entry, EntryKind, NewEntry
 from remediator.model.errors import InvariantBroken, LedgerError
-from remediator.ports.ledger import LedgerQuery
+from remediator.ports.ledger import LedgerQuery, RuleSets
 from tests.fakes.clock import StillClock
 from tests.flow.rig import Ear
 
@@ -54,9 +54,14 @@ class Away:
         self.error = error or LedgerError("unavailable", "away", retryable=True)
         self.back = False
         self.kept: list[tuple[str, NewEntry]] = []
+        self.tried: list[str] = []
 
-    async def keep_rule_set(self, digest: str, files: dict[str, str], entry: NewEntry) -> None:
+    async def keep_rule_set(
+        self, digest: str, files: dict[str, str], entry: NewEntry, *, perhaps_kept: bool = False
+    ) -> None:
         """Keep, or fail."""
+        assert perhaps_kept is (bool(self.tried) and self.tried[-1] == digest)
+        self.tried.append(digest)
         await asyncio.sleep(0)
         if not self.back:
             raise self.error
@@ -142,3 +147,38 @@ async def test_a_bug_is_no_outage() -> None:
     await history.add(loaded(1))
     with pytest.raises(InvariantBroken, match="no such column"):
         await history.write()
+
+
+class Cut:
+    """A store that is cut off after its commit: whoever waits for it never hears that it happened."""
+
+    def __init__(self, store: RuleSets) -> None:
+        """Stand before a store."""
+        self.store = store
+        self.left = 1
+
+    async def keep_rule_set(
+        self, digest: str, files: dict[str, str], entry: NewEntry, *, perhaps_kept: bool = False
+    ) -> None:
+        """Keep it, and do not say so the first time."""
+        await self.store.keep_rule_set(digest, files, entry, perhaps_kept=perhaps_kept)
+        if self.left:
+            self.left -= 1
+            await asyncio.Event().wait()
+
+
+async def test_a_stop_in_the_middle_of_a_commit_writes_nothing_twice(pools: LedgerPools) -> None:
+    """The background is cancelled when the entry is there already; what is left is written at the end, all of it once."""
+    history = RuleHistory(Cut(LedgerAppender(pools.stages)), SystemClock(), Ear())
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(history.run())
+        await history.add(loaded(1))
+        await history.add(loaded(2))
+        while not await told(pools):
+            await asyncio.sleep(0.01)
+        running.cancel()
+    assert await history.write()
+    assert [entry.summary for entry in await told(pools)] == ["rules loaded: set 1", "rules loaded: set 2"]
+    await history.add(loaded(1))
+    assert await history.write()
+    assert len(await told(pools)) == 3

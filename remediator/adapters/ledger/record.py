@@ -26,9 +26,15 @@ class LedgerAppender:
         async with transaction(self._pool) as connection:
             await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
 
-    async def keep_rule_set(self, digest: str, files: dict[str, str], entry: NewEntry) -> None:
-        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it."""
-        async with transaction(self._pool) as connection:
+    async def keep_rule_set(
+        self, digest: str, files: dict[str, str], entry: NewEntry, *, perhaps_kept: bool = False
+    ) -> None:
+        """Keep the files of a rule set under its digest (none: "") with the entry that tells of it, once."""
+        # Whoever comes again waits until the transaction that ended without a word has committed, or never will.
+        async with transaction(self._pool, QUERIES["lock_rule_history"]) as connection:
+            said = entry.kind.value, entry.data.get("happened_at")
+            if perhaps_kept and await connection.fetchval(QUERIES["happened_already"], *said):
+                return
             if digest:
                 await connection.execute(QUERIES["put_rule_set"], digest, rows.as_json(files))
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))

@@ -126,3 +126,14 @@ SELECT EXISTS (
     SELECT FROM remediator.ledger
     WHERE kind = $1 AND at > clock_timestamp() - make_interval(secs => $2)
 ) AS said;
+
+-- name: lock_rule_history
+-- What became of rule files is written down by one at a time, so that whoever repeats something sees whether it is there.
+SELECT pg_advisory_xact_lock(hashtextextended('remediator.rule_history', 0));
+
+-- name: happened_already
+-- Whether the last two days of the ledger have an entry of a kind about this moment. (Sent when the lock is held.)
+SELECT EXISTS (
+    SELECT FROM remediator.ledger
+    WHERE kind = $1 AND data ->> 'happened_at' = $2 AND at > statement_timestamp() - interval '2 days'
+) AS happened;
