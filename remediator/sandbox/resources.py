@@ -80,6 +80,7 @@ EVENTS = GroupResource("", "events")
 CONFIG_MAPS = GroupResource("", "configmaps")
 SECRETS = GroupResource("", "secrets")
 RESOURCE_QUOTAS = GroupResource("", "resourcequotas")
+LIMIT_RANGES = GroupResource("", "limitranges")
 DEPLOYMENTS = GroupResource("apps", "deployments")
 REPLICA_SETS = GroupResource("apps", "replicasets")
 STATEFUL_SETS = GroupResource("apps", "statefulsets")
@@ -97,6 +98,7 @@ ROLE_BINDINGS = GroupResource("rbac.authorization.k8s.io", "rolebindings")
 CLUSTER_ROLES = GroupResource("rbac.authorization.k8s.io", "clusterroles")
 CLUSTER_ROLE_BINDINGS = GroupResource("rbac.authorization.k8s.io", "clusterrolebindings")
 APPLICATIONS = GroupResource("argoproj.io", "applications")
+SCALED_OBJECTS = GroupResource("keda.sh", "scaledobjects")
 ADMISSION_POLICIES = GroupResource("admissionregistration.k8s.io", "validatingadmissionpolicies")
 ADMISSION_BINDINGS = GroupResource("admissionregistration.k8s.io", "validatingadmissionpolicybindings")
 
@@ -104,6 +106,7 @@ CORE_RESOURCES = (
     _core("configmaps", "configmap", "ConfigMap", short_names=("cm",)),
     _core("endpoints", "endpoints", "Endpoints", short_names=("ep",)),
     _core("events", "event", "Event", short_names=("ev",)),
+    _core("limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     _core(
         "namespaces",
         "namespace",
@@ -194,6 +197,10 @@ OTHER_RESOURCES = (
     Resource(
         group="argoproj.io", version="v1alpha1", plural="applications", singular="application", kind="Application",
         short_names=("app", "apps"), generation=("*",), custom=True,
+    ),
+    Resource(
+        group="keda.sh", version="v1alpha1", plural="scaledobjects", singular="scaledobject", kind="ScaledObject",
+        short_names=("so",), generation=_SPEC, status=True, custom=True,
     ),
 )  # fmt: skip
 

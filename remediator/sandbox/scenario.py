@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from remediator.sandbox.controllers.behaviour import BEHAVIOUR, PREFIX
 from remediator.sandbox.defaults import fill_in, prepare_create
 from remediator.sandbox.resources import GroupResource, Json
@@ -130,6 +132,76 @@ def pod_quota(namespace: str, name: str, pods: int) -> Json:
         "metadata": {"namespace": namespace, "name": name},
         "spec": {"hard": {"pods": str(pods)}},
     }
+
+
+def autoscaler(
+    namespace: str, name: str, *, least: int = 1, most: int, kind: str = "Deployment", target: int = 70
+) -> Json:
+    """Return a HorizontalPodAutoscaler of the workload of that name; `target` is percent of the CPU request.
+
+    It takes pods away at once, as on a cluster where that was asked for. How much work there is says the annotation
+    `load` of the workload.
+    """
+    resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name},
+            "minReplicas": least,
+            "maxReplicas": most,
+            "metrics": [{"type": "Resource", "resource": resource}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+        },
+    }
+
+
+def scaled_object(namespace: str, name: str, *, least: int | None = None, most: int) -> Json:
+    """Return KEDA's ScaledObject of the Deployment of that name."""
+    spec: Json = {"scaleTargetRef": {"name": name}, "maxReplicaCount": most}
+    spec["triggers"] = [{"type": "cpu", "metricType": "Utilization", "metadata": {"value": "70"}}]
+    if least is not None:
+        spec["minReplicaCount"] = least
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata, "spec": spec}
+
+
+def application(
+    name: str, destination: str, *manifests: Json, self_heal: bool = True, ignored: Iterable[Json] = ()
+) -> Json:
+    """Return Argo CD's Application `name` whose Git has `manifests` (only what it compares) for a namespace."""
+    automated = {"prune": True, "selfHeal": self_heal}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {
+            "namespace": "argocd",
+            "name": name,
+            "annotations": {f"{PREFIX}manifests": msgspec.json.encode(manifests).decode()},
+        },
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": f"https://git.example.com/{name}.git", "path": ".", "targetRevision": "HEAD"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": destination},
+            "syncPolicy": {"automated": automated},
+            "ignoreDifferences": list(ignored),
+        },
+    }
+
+
+def quota(namespace: str, name: str, **hard: str) -> Json:
+    """Return a ResourceQuota; `hard` has `_` where its keys have a dot (`requests_cpu="4"`)."""
+    limits = {key.replace("_", "."): value for key, value in hard.items()}
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": limits}}
+
+
+def limit_range(namespace: str, name: str, **limits: Mapping[str, str]) -> Json:
+    """Return a LimitRange for containers; `limits` are max, default and defaultRequest."""
+    metadata = {"namespace": namespace, "name": name}
+    item = {"type": "Container", **limits}
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": [item]}}
 
 
 def namespace(name: str) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remediator.sandbox import decoding, defaults, schema, views
+from remediator.sandbox import decoding, defaults, pod_limits, schema, views
 from remediator.sandbox.calls import Answer, Call, Target
 from remediator.sandbox.lifecycle import Part, Propagation
 from remediator.sandbox.resources import (
@@ -74,11 +74,21 @@ def insert(store: Store, resource: Resource, obj: Json, call: Call) -> Json:
     causes = causes or validate(kind, fresh, None)
     if causes:
         raise invalid(kind, name, causes)
+    if kind.storage == PODS:
+        _within_limits(store, kind, fresh)
     try:
         created = store.create(kind.storage, fresh, dry_run=dry_run, admit=call.admit(resource))
     except AlreadyExistsError as error:
         raise already_exists(kind, error.name) from None
     return created
+
+
+def _within_limits(store: Store, kind: Resource, pod: Json) -> None:
+    """Refuse (403) a pod that its namespace does not allow."""
+    try:
+        pod_limits.admit(store, pod["metadata"]["namespace"], pod)
+    except pod_limits.LimitExceeded as error:
+        raise forbidden(kind, pod["metadata"].get("name") or "", str(error)) from None
 
 
 def check_namespace(store: Store, kind: Resource, namespace: str, name: str) -> None:

@@ -15,7 +15,8 @@ SCHEMA_FILE = Path(__file__).parents[2] / "remediator" / "sandbox" / "schema.jso
 
 ROOTS = (
     "V1ConfigMap", "V1Endpoints", "CoreV1Event", "V1Namespace", "V1Node", "V1PersistentVolumeClaim", "V1Pod",
-    "V1ResourceQuota", "V1Secret", "V1ServiceAccount", "V1Service", "V1ControllerRevision", "V1DaemonSet",
+    "V1LimitRange", "V1ResourceQuota", "V1Secret", "V1ServiceAccount", "V1Service", "V1ControllerRevision",
+    "V1DaemonSet",
     "V1Deployment", "V1ReplicaSet", "V1StatefulSet", "V2HorizontalPodAutoscaler", "V1HorizontalPodAutoscaler",
     "EventsV1Event", "V1EndpointSlice", "V1Ingress", "V1NetworkPolicy", "V1PodDisruptionBudget", "V1Lease",
     "V1ClusterRoleBinding", "V1ClusterRole", "V1RoleBinding", "V1Role", "V1Scale", "V1ValidatingAdmissionPolicy",
@@ -23,6 +24,8 @@ ROOTS = (
 )  # fmt: skip
 
 QUANTITY_MAPS = {
+    "V1LimitRangeItem.default", "V1LimitRangeItem.defaultRequest", "V1LimitRangeItem.max",
+    "V1LimitRangeItem.maxLimitRequestRatio", "V1LimitRangeItem.min",
     "V1ContainerStatus.allocatedResources", "V1NodeStatus.allocatable", "V1NodeStatus.capacity",
     "V1PersistentVolumeClaimStatus.allocatedResources", "V1PersistentVolumeClaimStatus.capacity",
     "V1PodSpec.overhead", "V1PodStatus.allocatedResources", "V1ResourceQuotaSpec.hard", "V1ResourceQuotaStatus.hard",

@@ -21,6 +21,8 @@ DaemonSet, ReplicaSet), so that a running workload can be made ill, or well, wit
 | `back-off-limit` | duration | the longest such wait | 10s |
 | `terminate-after` | duration | from the deletion of a pod to its end, at most its grace period | 0.2s |
 | `node` | words with commas | on a node: `not-ready`, `disk-pressure`, `memory-pressure`, `pid-pressure` | |
+| `load` | whole number | on a workload: the work there is, in percent of one pod's request, seen by autoscalers | 0 |
+| `manifests` | JSON | on an Application of Argo CD: what its Git has, a list of objects | `[]` |
 
 Any behaviour but `healthy` may end in `-until-restarted` (`crash-until-restarted`): pods of the template under which
 it was first seen have it; those of a template with other annotations, such as a rollout restart makes, are well. Or in

@@ -60,6 +60,8 @@ class Pace:
     back_off_limit: float = 10.0
     terminate_after: float = 0.2
     retry_after: float = 1.0
+    autoscale_every: float = 5.0
+    heal_after: float = 2.0
 
 
 def read_behaviour(text: str) -> Behaviour:

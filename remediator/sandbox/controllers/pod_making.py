@@ -6,10 +6,10 @@ import copy
 
 from remediator.sandbox.clock import timestamp
 from remediator.sandbox.controllers.objects import annotations_of, is_going, key_of, labels_of, owner_reference
-from remediator.sandbox.controllers.quotas import QuotaExceeded, check_quota
 from remediator.sandbox.controllers.recorder import Happening, Source
 from remediator.sandbox.controllers.world import World
 from remediator.sandbox.defaults import fill_in, prepare_create
+from remediator.sandbox.pod_limits import LimitExceeded, admit
 from remediator.sandbox.resources import NAMESPACES, PODS, Json
 from remediator.sandbox.store import Deletion
 
@@ -42,8 +42,8 @@ def create_pod(world: World, source: Source, owner: Json, pod: Json) -> Json:
     try:
         _check_namespace(world, namespace)
         named = pod["metadata"].get("name") or f"{pod['metadata']['generateName']}{world.store.ids.suffix()}"
-        check_quota(world.store, namespace, named, pod)
-    except (CreateRefused, QuotaExceeded) as error:
+        _check_limits(world, namespace, named, pod)
+    except CreateRefused as error:
         message = f"Error creating: {error}"
         world.events.record(source, owner, Happening(reason="FailedCreate", message=message, kind="Warning"))
         raise CreateRefused(str(error)) from None
@@ -51,6 +51,13 @@ def create_pod(world: World, source: Source, owner: Json, pod: Json) -> Json:
     message = f"Created pod: {named}"
     world.events.record(source, owner, Happening(reason="SuccessfulCreate", message=message))
     return made
+
+
+def _check_limits(world: World, namespace: str, name: str, pod: Json) -> None:
+    try:
+        admit(world.store, namespace, pod)
+    except LimitExceeded as error:
+        raise CreateRefused(f'pods "{name}" is forbidden: {error}') from None
 
 
 def _check_namespace(world: World, namespace: str) -> None:

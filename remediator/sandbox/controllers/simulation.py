@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from remediator.sandbox.controllers.agenda import Agenda
 from remediator.sandbox.controllers.ailments import Ailments
+from remediator.sandbox.controllers.applications import ApplicationController
+from remediator.sandbox.controllers.autoscalers import HorizontalController
 from remediator.sandbox.controllers.behaviour import Pace
 from remediator.sandbox.controllers.budgets import DisruptionController
 from remediator.sandbox.controllers.daemon_sets import DaemonSetController
@@ -19,6 +21,7 @@ from remediator.sandbox.controllers.nodes import NodeController
 from remediator.sandbox.controllers.quotas import QuotaController
 from remediator.sandbox.controllers.recorder import Recorder
 from remediator.sandbox.controllers.replica_sets import ReplicaSetController
+from remediator.sandbox.controllers.scaled_objects import ScaledObjectController
 from remediator.sandbox.controllers.scheduler import Scheduler
 from remediator.sandbox.controllers.stateful_sets import StatefulSetController
 from remediator.sandbox.controllers.world import Controller, Dispatcher, World
@@ -74,6 +77,9 @@ def _controllers(world: World) -> list[Controller]:
         DaemonSetController(world),
         EndpointsController(world),
         DisruptionController(world),
+        HorizontalController(world),
+        ScaledObjectController(world),
+        ApplicationController(world),
         GarbageCollector(world),
         NamespaceController(world),
     ]
