@@ -7,6 +7,7 @@ one can win. If the object has moved and there is no proof, nobody can know, and
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from remediator.flow.bells import Bells, Stage
@@ -17,6 +18,10 @@ from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError
 from remediator.ports.actions import CallPeople, Claim, Conclusion
 from remediator.ports.cluster import LiveObject
+
+LONGEST_WAY = timedelta(minutes=10)
+"""After its decision's shelf life nothing is sent, and so long after that nothing that was sent is on its way any more:
+an API server gives a request up after a minute."""
 
 
 class Doubt:
@@ -50,10 +55,11 @@ class Doubt:
         """Look once more before an action ends undone whose write was in doubt (``claim.before``: what it rested on).
 
         A write that was looked for too early may be stored by now, or yet be: only a newer version of the object keeps
-        out one that is still on its way. True: it was not stored and cannot be any more. False: settled otherwise, or
-        left to whoever claims the action when its lease has ended.
+        out one that is still on its way, or a time in which no request can be. True: it was not stored and cannot be
+        any more. False: settled otherwise, or left to whoever claims the action when its lease has ended.
         """
-        return bool(await self._read_back(claim, claim.before, last=True))
+        may_land = claim.now < claim.action.good_until + LONGEST_WAY
+        return bool(await self._read_back(claim, claim.before, may_land=may_land))
 
     async def found(self, claim: Claim) -> None:
         """Go on to verification: the object carries this action's mark."""
@@ -78,11 +84,11 @@ class Doubt:
             return False
         return bool(answer)
 
-    async def _read_back(self, claim: Claim, before: BeforeImage | None, *, last: bool = False) -> bool | None:
+    async def _read_back(self, claim: Claim, before: BeforeImage | None, *, may_land: bool = False) -> bool | None:
         """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now.
 
-        Mark and generation come from one read: a write that is still on its way may land between two. ``last``: it is
-        not to be sent again, so that one must be known to land no more.
+        Mark and generation come from one read: a write that is still on its way may land between two. ``may_land``:
+        it is not to be sent again, so as long as such a write could still be stored, nothing is known.
         """
         try:
             live = await self.parts.cluster.reader.live(claim.action.target)
@@ -93,7 +99,7 @@ class Doubt:
             if live.marker == claim.action.id:
                 await self.found(claim)
                 return False
-            if last and _untouched(live, before):
+            if may_land and _untouched(live, before):
                 await self._unknown(claim, "it was not when the object was read last, and may be yet")
                 return False
             if not moved(live, before):

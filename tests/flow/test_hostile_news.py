@@ -31,8 +31,7 @@ async def test_an_unsent_write_of_a_dead_owner_is_not_sent_when_its_moment_has_p
         if news == "healed":
             await r.deliver(alert(status=Status.RESOLVED))
             await step(r, "match")
-        else:
-            await r.sql.execute("UPDATE remediator.actions SET good_until = now() - interval '3 h'")
+        await r.sql.execute("UPDATE remediator.actions SET good_until = now() - interval '3 h'")
         await step(r, "execute")
         assert r.writes() == []
         assert (await r.states())[0] == "expired"

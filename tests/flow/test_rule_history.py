@@ -168,7 +168,7 @@ class Cut:
 
 
 async def test_a_stop_in_the_middle_of_a_commit_writes_nothing_twice(pools: LedgerPools) -> None:
-    """The background is cancelled when the entry is there already; what is left is written at the end, all of it once."""
+    """The background is cancelled when the entry is there already; what is left is written at the end."""
     history = RuleHistory(Cut(LedgerAppender(pools.stages)), SystemClock(), Ear())
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(history.run())
