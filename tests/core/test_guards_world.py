@@ -159,6 +159,25 @@ def _odd(begin: datetime, zone: ZoneInfo) -> bool:
     return (begin - hours).astimezone(zone).utcoffset() != (begin + hours).astimezone(zone).utcoffset()
 
 
+@pytest.mark.parametrize(
+    ("cron", "length_s", "zone", "begun"),
+    [
+        ("30 2 * * *", 7200, "Europe/Berlin", "2026-10-25T00:30:00Z"),
+        ("0 * * * *", 600, "Europe/Berlin", "2026-10-25T01:00:00Z"),
+        ("30 0 * * *", 3600, "America/Havana", "2026-11-01T04:30:00Z"),
+        ("30 22 * * FRI", 200_000, "Europe/London", "2026-10-23T21:30:00Z"),
+    ],
+)
+def test_a_freeze_has_no_hole_in_the_hour_that_comes_twice(cron: str, length_s: int, zone: str, begun: str) -> None:
+    """Clocks are put back within the freeze: the wall shows a time before its beginning again, and it goes on."""
+    nightly = Freeze(name="n", cron=cron, timezone=zone, length_s=length_s)
+    began = datetime.fromisoformat(begun)
+    ends = began + timedelta(seconds=length_s)
+    for minutes in range(0, length_s // 60, 5):
+        assert ends_at(nightly, began + timedelta(minutes=minutes)) == ends, minutes
+    assert ends_at(nightly, ends) is None
+
+
 def test_a_freeze_in_the_night_in_which_the_clocks_change() -> None:
     """Two o'clock does not exist on 30 March 2025 in Berlin; the freeze holds all the same."""
     nightly = Freeze(name="n", cron="30 2 * * *", timezone="Europe/Berlin", length_s=7200)
