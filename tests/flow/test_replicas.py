@@ -22,9 +22,10 @@ from remediator.flow.lane import Lane
 from remediator.flow.parts import Stores
 from remediator.flow.pipeline import Pipeline, pipeline
 from remediator.model.policy import Policy
-from remediator.model.rule import RateLimit
+from remediator.model.rule import RateLimit, Rung
 from remediator.model.signal import Status
-from tests.flow.rig import ROOMY, Rig, a_rule, alert, deployment, rig
+from remediator.ports.rules import Rulebook
+from tests.flow.rig import ROOMY, Rig, Rules, a_rule, alert, deployment, rig
 
 ALERTS = 24
 LIMIT = 7
@@ -33,8 +34,11 @@ RULE = a_rule(limits=structs.replace(a_rule().limits, per_rule=WIDE, per_namespa
 
 
 @asynccontextmanager
-async def replica(dsn: str, r: Rig, name: str) -> AsyncIterator[Pipeline]:
-    """Another daemon's stages: pools, group commit, bells and an owner's name of its own; the cluster is the rig's."""
+async def replica(dsn: str, r: Rig, name: str, rules: Rulebook | None = None) -> AsyncIterator[Pipeline]:
+    """Another daemon's stages: pools, group commit, bells and an owner's name of its own; the cluster is the rig's.
+
+    So are the rules, unless it has others.
+    """
     async with AsyncExitStack() as stack:
         async with open_pools(dsn) as probe:
             server = probe.server
@@ -50,7 +54,7 @@ async def replica(dsn: str, r: Rig, name: str) -> AsyncIterator[Pipeline]:
             ledger=LedgerAppender(pool),
             alarm=LedgerAppender(pool),
         )
-        parts = replace(r.parts, stores=stores, owner=name)
+        parts = replace(r.parts, stores=stores, owner=name, rulebook=rules or r.parts.rulebook)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(moves.run())
             async with pipeline(parts, Bells()) as line:
@@ -143,3 +147,17 @@ async def test_people_are_told_once(database: str) -> None:
         assert len(r.people.heard) == ALERTS
         assert len({message["id"] for message in r.people.heard}) == ALERTS
         assert Counter(await r.kinds())["notified"] == ALERTS
+
+
+async def test_replicas_under_different_rules_act_once(database: str) -> None:
+    """One has been told of new rules and the other has not: whoever decides, each target is changed by one of them."""
+    newer = structs.replace(RULE, ladder=(Rung(action="scale", parameters={"to": 4}),))
+    async with rig(database, RULE) as r, replica(database, r, "newer", Rules((newer,), digest="newer")) as other:
+        names = [f"app-{n:x}" for n in range(ALERTS)]
+        for name in names:
+            r.put(deployment(name))
+        for name in names:
+            await r.deliver(alert(name))
+            await settle(r, [other, r.line])
+        assert Counter(one.path.rpartition("/")[2] for one in r.writes()) == dict.fromkeys(names, 1)
+        assert Counter(await r.kinds())["decision.act"] == ALERTS

@@ -99,6 +99,19 @@ async def test_a_limit_is_exact_over_replicas_that_admit_at_once(
         assert states == {"decided": LIMIT, "held": CANDIDATES - LIMIT}
 
 
+async def test_a_limit_outlasts_restarts(pools: LedgerPools, database: str, owner: Owner) -> None:
+    """Nothing of a count is kept in a process: lives that follow on each other share one window."""
+    court = Court(policy=structs.replace(ROOMY, cluster_hourly=RateLimit(count=LIMIT, window_s=3600)))
+    await put_candidates(owner, 30)
+    acts = []
+    for _ in range(4):
+        async with one_pool(database, pools.server, Purpose.STAGES) as pool:
+            store = LedgerAdmissionStore(pool)
+            report = await store.admit([assessed(one) for one in await store.take(4, 60.0)], court)
+            acts.append(report.acts)
+    assert acts == [4, LIMIT - 4, 0, 0]
+
+
 async def test_two_replicas_with_the_same_candidates_decide_once(
     replicas: list[LedgerAdmissionStore], owner: Owner
 ) -> None:
