@@ -99,6 +99,14 @@ programs:
 unit: dev ## the tests that are quick, without coverage
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q -m 'not slow'
 
+.PHONY: faults
+faults: dev programs ## the long form of the tests that nothing is lost or doubled (an hour; `SHORT=1`: minutes)
+	@$(BIN)/python -m tests.faults $(if $(SHORT),--short)
+
+.PHONY: mutants
+mutants: dev ## take out one safeguard after the other, and see a test fail for each
+	@$(BIN)/python -m tests.mutants
+
 .PHONY: bench
 bench: runtime ## throughput and latency beside the bare limit of this machine
 	@$(BIN)/python -m bench intake

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -28,6 +28,8 @@ LOOK_S = 0.05
 OFTEN = 3
 """What is passed more often than this in one life is a poll: one time is like another."""
 IDLE_S = 6.0
+DRIVE_S = 90.0
+"""Longer than a lease and all that comes after it: an alert without its effect by then has been lost."""
 LONGEST_DOUBT = timedelta(seconds=60)
 # What the driver asks of its own accord; and transactions that have only read.
 SILENT = frozenset({"SELECT", "WITH", "LISTEN", "commit of nothing"})
@@ -52,6 +54,7 @@ class Killer:
 
     seen: Counter[Moment] = field(default_factory=Counter)
     wanted: Moment | None = None
+    only: Replica | None = None
     passed: int = 0
     victim: Replica | None = None
     struck: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,6 +69,8 @@ class Killer:
         self.seen[moment] += 1
         if self.wanted is None or moment != replace(self.wanted, time=1) or self.victim is not None:
             return
+        if self.only not in (None, replica):
+            return
         self.passed += 1
         if self.passed < self.wanted.time:
             return
@@ -74,14 +79,23 @@ class Killer:
         self.struck.set()
         raise Cut
 
-    def aim(self, moment: Moment) -> None:
-        """Kill whoever passes this next."""
-        self.wanted, self.victim, self.passed = moment, None, 0
+    def aim(self, moment: Moment, only: Replica | None = None) -> None:
+        """Kill whoever passes this next, or ``only`` this one."""
+        self.wanted, self.only, self.victim, self.passed = moment, only, None, 0
         self.struck.clear()
 
     def rest(self) -> None:
         """Kill nobody any more."""
         self.wanted = None
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Who died where: the name of the kind of action, the point, and the number of the replica."""
+
+    kind: str
+    moment: Moment
+    replica: int
 
 
 @dataclass(slots=True)
@@ -90,6 +104,7 @@ class Toll:
 
     rounds: int = 0
     struck: Counter[str] = field(default_factory=Counter)
+    deaths: Counter[Death] = field(default_factory=Counter)
     missed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -101,6 +116,20 @@ class Toll:
     def clean(self) -> bool:
         """Whether every alert had its one effect, and nothing waits."""
         return not (self.lost or self.doubled or self.stuck or self.riddles)
+
+    def add(self, other: Toll) -> None:
+        """Count in what came of other rounds."""
+        self.rounds += other.rounds
+        self.struck += other.struck
+        self.deaths += other.deaths
+        for mine, theirs in (
+            (self.missed, other.missed),
+            (self.lost, other.lost),
+            (self.doubled, other.doubled),
+            (self.stuck, other.stuck),
+            (self.riddles, other.riddles),
+        ):
+            mine.extend(theirs)
 
     def __str__(self) -> str:
         """Return the figures, and what was wrong."""
@@ -153,17 +182,20 @@ class Massacre:
             for time in range(1, (count if count <= OFTEN else 1) + 1)
         ]
 
-    async def round(self, kind: Kind, moment: Moment) -> None:
+    async def round(self, kind: Kind, moment: Moment, *, by: int = 1) -> bool:
         """Let one alert fire and one replica die at a point of its way; the replica is started again.
 
-        For what daemons do of their own accord, much of it at their start, one is started meanwhile.
+        The alert is posted to the replica of number ``by``: mostly it is the one that goes on with it, and dies. For
+        what daemons do of their own accord, much of it at their start, that one is started meanwhile, and no other
+        dies. Tells whether anybody did.
         """
         self.toll.rounds += 1
+        self._turn = by + 1
         target = self._next(kind)
-        starting = self.replicas[1] if moment in self.background else None
+        starting = self.replicas[by] if moment in self.background else None
         if starting is not None:
             await starting.daemon.kill()
-        self.killer.aim(moment)
+        self.killer.aim(moment, starting)
         async with asyncio.TaskGroup() as group:
             driving = group.create_task(self._drive(target))
             if starting is not None:
@@ -175,12 +207,13 @@ class Massacre:
                 self.toll.missed.append(f"{kind.name.lower()}: {moment}")
                 self.killer.rest()
             else:
-                self.toll.struck[f"{kind.name.lower()}: {moment}"] += 1
+                self._bury(kind, moment)
                 await self._raise_again()
             if starting is not None:
                 await starting.daemon.listening()
             if self.haste:
                 await self._end_leases(driving)
+        return self.killer.victim is not None
 
     async def judge(self, seconds: float) -> Toll:
         """Wait until everything has ended, and count."""
@@ -207,7 +240,15 @@ class Massacre:
         return (replaced, pods) == (int(target.kind is Kind.RESTART), 2 if target.kind is Kind.SCALE else 1)
 
     async def _drive(self, target: Target) -> None:
-        """Do what Alertmanager does: say that it fires until that is taken, and later that it is over."""
+        """Do what Alertmanager does, for so long; what has come to nothing by then is counted in the end."""
+        try:
+            async with asyncio.timeout(DRIVE_S):
+                await self._fire_and_resolve(target)
+        except TimeoutError:
+            self.toll.stuck.append(f"stuck: {target.kind.name.lower()} {target.key}: not driven in {DRIVE_S:.0f} s")
+
+    async def _fire_and_resolve(self, target: Target) -> None:
+        """Say that it fires until that is taken, and once there was an effect that it is over."""
         since = SystemClock().now()
         while await self.stage.fire(self._somebody(), target, since=since) != 200:
             await asyncio.sleep(LOOK_S)
@@ -215,6 +256,12 @@ class Massacre:
             await asyncio.sleep(LOOK_S)
         while await self.stage.resolve(self._somebody(), target, since=since) != 200:
             await asyncio.sleep(LOOK_S)
+
+    def _bury(self, kind: Kind, moment: Moment) -> None:
+        """Write down who died."""
+        died = next(number for number, replica in enumerate(self.replicas) if replica is self.killer.victim)
+        self.toll.struck[f"{kind.name.lower()}: {moment}"] += 1
+        self.toll.deaths[Death(kind.name.lower(), moment, died)] += 1
 
     def _somebody(self) -> Replica:
         self._turn += 1
@@ -267,16 +314,3 @@ async def _free(stage: Stage) -> None:
         "UPDATE remediator.outbox SET not_before = clock_timestamp() WHERE state = 'waiting'",
     ):
         await stage.sql.execute(statement)
-
-
-async def everywhere(massacre: Massacre, say: Callable[[str], None]) -> None:
-    """Give each point of each kind of action a round, and each of what idle daemons do, with an action under way."""
-    await massacre.idle()
-    for moment in sorted(massacre.background):
-        await massacre.round(Kind.RESTART, moment)
-    say(f"idle: {len(massacre.background)} points")
-    for kind in Kind:
-        learnt = await massacre.learn(kind)
-        for moment in learnt:
-            await massacre.round(kind, moment)
-        say(f"{kind.name.lower()}: {len(learnt)} points")
