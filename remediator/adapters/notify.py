@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ _log = structlog.get_logger(__name__)
 class WebhookNotifier:
     """Implements ports.notifier.Notifier over HTTP.
 
-    Each notification is posted with an ``Idempotency-Key`` that stays the same however often it is tried; any 2xx means
-    delivered. Reasons of its NotifyError: ``unreachable``, ``timeout``, ``unavailable`` (5xx), ``throttled`` (429),
-    ``refused`` (other 4xx), ``redirected``, ``token`` (the token file cannot be read). A redirect is never followed: it
-    would lead the token elsewhere, or turn the POST into a GET that says 200.
+    Each notification is posted with an ``Idempotency-Key`` that stays the same however often it is tried, and is no
+    other message's, also where a database that was restored counts on from an earlier number; any 2xx means delivered.
+    Reasons of its NotifyError: ``unreachable``, ``timeout``, ``unavailable`` (5xx), ``throttled`` (429), ``refused``
+    (other 4xx), ``redirected``, ``token`` (the token file cannot be read). A redirect is never followed: it would lead
+    the token elsewhere, or turn the POST into a GET that says 200.
     """
 
     def __init__(
@@ -41,8 +43,8 @@ class WebhookNotifier:
 
     async def send(self, notification_id: int, payload: dict[str, Any]) -> str:
         """Deliver one notification or raise NotifyError."""
-        headers = await self._headers(notification_id)
         body = msgspec.json.encode({"id": notification_id, **payload})
+        headers = await self._headers(notification_id, body)
         try:
             async with self._session.post(
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
@@ -56,10 +58,10 @@ class WebhookNotifier:
         _check(status, retry_after)
         return "posted to the webhook"
 
-    async def _headers(self, notification_id: int) -> dict[str, str]:
+    async def _headers(self, notification_id: int, body: bytes) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": f"remediator-notification-{notification_id}",
+            "Idempotency-Key": f"remediator-notification-{notification_id}-{hashlib.sha256(body).hexdigest()[:16]}",
             "User-Agent": f"remediator/{__version__}",
         }
         if self._token_file is not None:

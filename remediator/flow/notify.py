@@ -1,4 +1,8 @@
-"""Notify: the outbox is delivered to people, at least once, each message under an id that the receiver can compare."""
+"""Notify: the outbox is delivered to people, at least once, each message under an id that the receiver can compare.
+
+A page that nobody gets is the worst that can become of an incident, so a message is tried for a day, whatever the
+receiver says: a wrong token or address is mended by people, and then it has to come.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from remediator.flow.parts import Parts
 from remediator.model.errors import NotifyError
 from remediator.ports.incidents import Notification
 from remediator.ports.observer import StageEvent
+
+LONGEST_PAUSE_S = 300.0
+"""Seconds from one try to the next at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,9 @@ class NotifyPeople:
             how = await self.parts.notifier.send(message.id, message.payload)
         except NotifyError as error:
             retry = self._retry(message, error)
-            await self.parts.stores.outbox.failed(message, str(error), retry)
-            outcome = "failed" if retry is None else "retried"
+            say = retry is None or message.attempts == self.parts.bounds.notify_told
+            await self.parts.stores.outbox.failed(message, str(error), retry, say=say)
+            outcome = "failed" if say else "retried"
             self.parts.observer.tell(
                 StageEvent(stage="notify", outcome=outcome, fields={**fields, "error": str(error)})
             )
@@ -39,6 +47,8 @@ class NotifyPeople:
         self.parts.observer.tell(StageEvent(stage="notify", outcome="sent", fields=fields))
 
     def _retry(self, message: Notification, error: NotifyError) -> float | None:
-        if not error.retryable or message.attempts >= self.parts.bounds.notify_attempts:
+        if message.attempts >= self.parts.bounds.notify_attempts:
             return None
-        return min(error.retry_after or 2.0**message.attempts, 300.0)
+        if not error.retryable:
+            return LONGEST_PAUSE_S
+        return min(error.retry_after or 2.0**message.attempts, LONGEST_PAUSE_S)

@@ -26,6 +26,8 @@ class Bounds:
 
     ``read_again_s``: the age at which the decision's read of an object is not used for the write any more. The write
     carries that version, so an older read could do no harm: it would only be refused more often, and read again then.
+    ``notify_attempts``: a message to people is given up after so many, which takes a day; after ``notify_told`` of them
+    (a quarter of an hour) the ledger says that nobody was reached.
     """
 
     match_batch: int = 500
@@ -45,7 +47,8 @@ class Bounds:
     write_tries: int = 5
     action_attempts: int = 5
     doubt_s: float = 60.0
-    notify_attempts: int = 10
+    notify_attempts: int = 300
+    notify_told: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

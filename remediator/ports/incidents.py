@@ -73,6 +73,11 @@ class Outbox(Protocol):
         """Mark as delivered; ``how`` goes into the ledger."""
         ...
 
-    async def failed(self, notification: Notification, error: str, retry_in_s: float | None) -> None:
-        """Note the failure and try again later; None: never again (dead), which the ledger says."""
+    async def failed(
+        self, notification: Notification, error: str, retry_in_s: float | None, *, say: bool = False
+    ) -> None:
+        """Note the failure and try again later; None: never again (dead), which the ledger says.
+
+        ``say``: the ledger is to say of this failure, too, that people could not be told.
+        """
         ...

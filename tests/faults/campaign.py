@@ -114,11 +114,8 @@ class Campaign:
         self.toll.add(toll)
 
     def _chosen(self, name: str, moments: Sequence[Moment]) -> list[Moment]:
-        """Return all points, or a sample of them: the same one for the same seed."""
-        if self.sample is None:
-            return list(moments)
-        drawn = sorted(moments, key=lambda one: hashlib.sha256(f"{SEED} {name} {one}".encode()).digest())
-        return drawn[: self.sample]
+        """Return all points, or a sample of them."""
+        return list(moments) if self.sample is None else drawn(name, moments)[: self.sample]
 
     @property
     def _apps(self) -> int:
@@ -143,3 +140,8 @@ class Campaign:
     def _note(self, massacre: Massacre, name: str) -> None:
         for death, count in massacre.toll.deaths.items():
             self.deaths[Death(name, death.moment, death.replica)] = count
+
+
+def drawn(name: str, moments: Sequence[Moment]) -> list[Moment]:
+    """Return the points as if shuffled: in the same order every time."""
+    return sorted(moments, key=lambda one: hashlib.sha256(f"{SEED} {name} {one}".encode()).digest())

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import Massacre, Moment
+from tests.faults.campaign import SHARP, drawn
+from tests.faults.kills import Massacre
 from tests.faults.stage import Kind
 
-SEED = "2026-11"
 SAMPLE = 2
-# Where a crash is most dangerous; each is in the sample.
-SHARP = {
-    Kind.RESTART: (Moment("PATCH deployments", after=False), Moment("PATCH deployments", after=True)),
-    Kind.SCALE: (Moment("PATCH deployments", after=True),),
-    Kind.INVESTIGATE: (Moment("commit of put_evidence", after=True),),
-    Kind.NOTIFY: (Moment("POST people", after=True),),
-}
-
-
-def sample(kind: Kind, found: list[Moment]) -> list[Moment]:
-    """Return the sharp points and a few others, the same ones for the same seed."""
-    others = sorted(
-        set(found) - set(SHARP[kind]), key=lambda one: hashlib.sha256(f"{SEED} {kind} {one}".encode()).digest()
-    )
-    return [*SHARP[kind], *others[:SAMPLE]]
 
 
 @pytest.mark.slow
@@ -38,7 +22,7 @@ async def test_a_crash_loses_and_doubles_nothing(tmp_path: Path, database: str) 
         for kind in Kind:
             found = await massacre.learn(kind)
             assert set(SHARP[kind]) <= set(found), [str(one) for one in found]
-            for moment in sample(kind, found):
+            for moment in (*SHARP[kind], *drawn(kind, [one for one in found if one not in SHARP[kind]])[:SAMPLE]):
                 await massacre.round(kind, moment)
         toll = await massacre.judge(60)
         print(toll, toll.struck, toll.missed)

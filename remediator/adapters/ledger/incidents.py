@@ -98,11 +98,14 @@ class LedgerOutbox:
             await connection.execute(QUERIES["outbox_sent"], notification.id)
             await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
 
-    async def failed(self, notification: Notification, error: str, retry_in_s: float | None) -> None:
-        """Note the failure; the last one goes to the ledger."""
+    async def failed(
+        self, notification: Notification, error: str, retry_in_s: float | None, *, say: bool = False
+    ) -> None:
+        """Note the failure; the last one goes to the ledger, and one that is to be said."""
         async with transaction(self._pool) as connection:
             await connection.execute(QUERIES["outbox_failed"], notification.id, error, retry_in_s)
-            if retry_in_s is None:
-                summary = f"people could not be told after {notification.attempts} attempts: {error}"
+            if say or retry_in_s is None:
+                goes_on = "" if retry_in_s is None else "; it is tried on"
+                summary = f"people could not be told after {notification.attempts} attempts{goes_on}: {error}"
                 entry = NewEntry(kind=EntryKind.NOTIFY_FAILED, summary=summary, incident=notification.incident)
                 await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))

@@ -223,7 +223,7 @@ async def test_what_was_delivered_is_said_and_over(outbox: LedgerOutbox, pool: L
 async def test_what_failed_is_tried_again_until_it_is_given_up(
     outbox: LedgerOutbox, pool: LedgerPool, owner: Owner
 ) -> None:
-    """A failure waits and is no matter for the ledger; giving up is."""
+    """A failure waits and is no matter for the ledger, unless it is to be said; giving up is."""
     await call(owner, pool, 1)
     (message,) = await outbox.take(1, 60.0)
     await outbox.failed(message, "503", 30.0)
@@ -231,9 +231,14 @@ async def test_what_failed_is_tried_again_until_it_is_given_up(
     (wait,) = await column(owner, "outbox", "not_before - now()")
     assert timedelta(seconds=25) < wait <= timedelta(seconds=30)
     assert await column(owner, "ledger", "kind", order="seq DESC LIMIT 1") == ["incident.escalated"]
+    await outbox.failed(message, "401", 30.0, say=True)
+    (said,) = await column(owner, "ledger", "summary", order="seq DESC LIMIT 1")
+    assert said == "people could not be told after 1 attempts; it is tried on: 401"
     await outbox.failed(message, "404", None)
     assert await column(owner, "outbox", "state || last_error") == ["dead404"]
-    (said,) = await owner.fetch("SELECT summary, incident FROM remediator.ledger WHERE kind = 'notify.failed'")
+    _, said = await owner.fetch(
+        "SELECT summary, incident FROM remediator.ledger WHERE kind = 'notify.failed' ORDER BY seq"
+    )
     assert tuple(said) == ("people could not be told after 1 attempts: 404", 1)
     await owner.execute("UPDATE remediator.outbox SET not_before = now()")
     assert await outbox.take(1, 60.0) == ()
