@@ -28,8 +28,6 @@ class Bounds:
     carries that version, so an older read could do no harm: it would only be refused more often, and read again then.
     ``notify_attempts``: a message to people is given up after so many, which takes a day; after ``notify_told`` of them
     (a quarter of an hour) the ledger says that nobody was reached.
-    ``notify_attempts``: a message to people is given up after so many, which takes a day; after ``notify_told`` of them
-    (a quarter of an hour) the ledger says that nobody was reached.
     """
 
     match_batch: int = 500
