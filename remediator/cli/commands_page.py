@@ -39,9 +39,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
         return f"{title}{_SERVE}"
     if inner := _commands(parser):
         return "\n".join([title, *(_section(f"{name} {word}", command) for word, command in inner.items())])
-    rows = [
-        f"| {_words(action)} | {(action.help or '').replace('|', chr(92) + '|')} |\n" for action in _arguments(parser)
-    ]
+    rows = [f"| {_words(action)} | {_purpose(action).replace('|', chr(92) + '|')} |\n" for action in _arguments(parser)]
     return "".join([title, "\n| argument | what it is |\n|---|---|\n", *rows])
 
 
@@ -52,6 +50,11 @@ def _words(action: argparse.Action) -> str:
         return ", ".join(f"`{word}{value}`" for word in action.option_strings)
     more = "..." if action.nargs == "+" else ""
     return f"`{action.metavar}{more}`".replace("|", "\\|")
+
+
+def _purpose(action: argparse.Action) -> str:
+    """Return the help as argparse would print it: with the values of what stands for them in it."""
+    return (action.help or "") % vars(action)
 
 
 def _exit_codes() -> str:

@@ -49,13 +49,21 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 only if all three incidents ended as they must."""
     if args.keep is None:
         with tempfile.TemporaryDirectory(prefix="remediator-demo-") as folder:
-            return _run_in(Path(folder))
+            code = _run_in(Path(folder))
+        if code == Exit.OK:
+            print(
+                "\nNothing of this run is kept; remediator demo --keep DIR keeps one to look into (docs/tutorial.md)."
+            )
+        return code
     try:
         args.keep.mkdir(mode=0o700, parents=True)
     except OSError as error:
         print(f"remediator: --keep {args.keep}: {error.strerror}; give a new folder", file=sys.stderr)
         return Exit.FAULTY
-    return _run_in(args.keep.absolute())
+    code = _run_in(args.keep.absolute())
+    if code == Exit.OK:
+        print(f"\nKept in {args.keep}. Ask it why: remediator explain 3 --state-dir {args.keep / 'state'}")
+    return code
 
 
 def _run_in(folder: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from remediator.cli import lines
 from remediator.cli.exits import Exit
-from remediator.cli.paint import Paint, paint_for, safe
+from remediator.cli.paint import Paint, fold, paint_for, safe
 from remediator.cli.reading import add_database_arguments, at_desk, numbered
 from remediator.desk import Desk
 from remediator.model.entry import Entry, EntryKind
@@ -18,7 +18,7 @@ from remediator.model.incident import Incident
 from remediator.ports.ledger import LedgerQuery
 
 MOST = 1000
-INDENT = " " * (2 + lines.HEAD.index("SENTENCE"))
+MARGIN = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ async def _explain(args: argparse.Namespace, desk: Desk) -> int:
     paint = paint_for(sys.stdout)
     for line in report(incident, actions, entries, paint):
         print(line)
-    _print_evidence(evidence, contents, paint)
+    _print_evidence(evidence, contents, incident, paint)
     _print_forgotten(entries, len(evidence), paint)
     return Exit.OK
 
@@ -79,7 +79,7 @@ def report(
         out += _action(action, paint)
     out.append(paint("Timeline", "bold"))
     for entry in entries:
-        out.append(f"  {lines.line(entry, paint)}")
+        out.append(lines.line(entry, paint, MARGIN))
         out += _numbers(entry, paint)
     return out
 
@@ -113,16 +113,17 @@ def _numbers(entry: Entry, paint: Paint) -> list[str]:
     if seen := entry.data.get("workload"):
         at = lines.moment(datetime.fromisoformat(entry.data["facts_read_at"]))
         numbers = ", ".join(f"{name}={value}" for name, value in sorted(seen.items()))
-        out.append(paint(f"{INDENT}seen at {at}: {safe(numbers)}", "dim"))
+        out.append(f"seen at {at}: {numbers}")
     for refusal in entry.data.get("refusals", ()):
         numbers = ", ".join(f"{name}={value}" for name, value in sorted(refusal["numbers"].items()))
-        out.append(paint(f"{INDENT}{refusal['reason']}: {safe(numbers)}", "dim"))
+        out.append(f"{refusal['reason']}: {numbers}")
     for name, why in sorted((entry.data.get("missing") or {}).items()):
-        out.append(paint(f"{INDENT}could not read {safe(name)}: {safe(str(why))}", "dim"))
+        out.append(f"could not read {name}: {why}")
     if entry.data.get("retry_at"):
         at = lines.moment(datetime.fromisoformat(entry.data["retry_at"]))
-        out.append(paint(f"{INDENT}asked again at {at}", "dim"))
-    return out
+        out.append(f"asked again at {at}")
+    indent = MARGIN + lines.SENTENCE
+    return [" " * indent + paint(part, "dim") for text in out for part in fold(safe(text), paint.columns, indent)]
 
 
 def _print_forgotten(entries: tuple[Entry, ...], there: int, paint: Paint) -> None:
@@ -131,7 +132,9 @@ def _print_forgotten(entries: tuple[Entry, ...], there: int, paint: Paint) -> No
         print(paint(f"  {gone} bundles of evidence are forgotten: their time after the incident is over", "dim"))
 
 
-def _print_evidence(evidence: tuple[dict[str, Any], ...], contents: list[dict[str, Any] | None], paint: Paint) -> None:
+def _print_evidence(
+    evidence: tuple[dict[str, Any], ...], contents: list[dict[str, Any] | None], incident: Incident, paint: Paint
+) -> None:
     if not evidence:
         return
     print()
@@ -142,7 +145,7 @@ def _print_evidence(evidence: tuple[dict[str, Any], ...], contents: list[dict[st
             f"  {one['id']}: {at} UTC, {one['size'] / 1024:.0f} KiB, sha256 {one['sha256'][:16]}, {one['target_key']}"
         )
     if not contents:
-        print("  (remediator explain --evidence prints it)")
+        print(f"  (remediator explain {incident.id} --evidence prints it)")
     for content in contents:
         for name, part in sorted((content or {"content": {"parts": {}}})["content"]["parts"].items()):
             print(paint(f"  == {safe(name)}", "bold"))

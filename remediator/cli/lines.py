@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from remediator.cli.paint import Paint, safe, spelt_json
+from remediator.cli.paint import Paint, fold, safe, spelt_json
 from remediator.model.entry import Entry, EntryKind
 
 # What stands in front of the sentence: a word of at most nine letters, and its colour.
@@ -19,6 +19,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.SIGNALS_TRUNCATED: ("gap", "yellow"),
     EntryKind.ALERT_FIRING: ("firing", "red"),
     EntryKind.ALERT_REOPENED: ("again", "red"),
+    EntryKind.ALERT_CHANGED: ("level", "red"),
     EntryKind.ALERT_RESOLVED: ("resolved", "green"),
     EntryKind.ALERT_MISSED: ("missed", "yellow"),
     EntryKind.INCIDENT_OPENED: ("OPEN", "red"),
@@ -55,6 +56,9 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.RESUMED: ("resumed", "green"),
 }
 HEAD = f"{'TIME (UTC)':<19}  {'INCIDENT':<8}  {'ACTION':<6}  {'WHAT':<9}  SENTENCE"
+SENTENCE = HEAD.index("SENTENCE")
+NARROW = 40
+"""Columns of a sentence below which what goes on begins further to the left."""
 
 
 def moment(at: datetime) -> str:
@@ -62,17 +66,21 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def line(entry: Entry, paint: Paint) -> str:
-    """Return one entry as one aligned line."""
+def line(entry: Entry, paint: Paint, margin: int = 0) -> str:
+    """Return one entry as one aligned line, ``margin`` columns from the left; on a terminal its sentence is folded."""
     word, colour = _word(entry)
     incident = f"#{entry.incident}" if entry.incident is not None else ""
     action = f"A{entry.action}" if entry.action is not None else ""
-    where = f"  [{entry.rule}]" if entry.rule else ""
-    return (
-        f"{paint(moment(entry.at), 'dim')}  {incident:<8}  {action:<6}  "
+    # A rule's name is one word, so it is whole at the end of the last line.
+    rule = f"[{safe(entry.rule)}]" if entry.rule else ""
+    indent = margin + (SENTENCE if paint.columns >= margin + SENTENCE + NARROW else HEAD.index("INCIDENT"))
+    *sentence, last = fold(f"{safe(entry.summary)}  {rule}".rstrip(), paint.columns, indent, margin + SENTENCE)
+    sentence.append(last.removesuffix(rule) + paint(rule, "dim"))
+    head = (
+        f"{' ' * margin}{paint(moment(entry.at), 'dim')}  {incident:<8}  {action:<6}  "
         f"{paint(f'{word:<9}', colour, *(('bold',) if word.isupper() else ()))}  "
-        f"{safe(entry.summary)}{paint(safe(where), 'dim')}"
     )
+    return head + ("\n" + " " * indent).join(sentence)
 
 
 def as_json(value: object) -> str:

@@ -27,8 +27,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger", "verify or export the ledger as a whole"),
     "schema": ("schema", "the JSON Schema of rule files, for editors"),
 }
-EPILOG = """exit codes: 0 done; 1 something outside failed; 2 faults in flags, configuration or rules, all of them
-printed; 3 not in the ledger; 4 the ledger was changed; 130 interrupted.  `remediator COMMAND --help` tells more."""
+EPILOG = """remediator COMMAND --help tells more.
+
+exit codes:
+  0 done; 1 something outside failed; 2 faults in flags, configuration or rules;
+  3 not in the ledger; 4 the ledger was changed; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from remediator.cli import lines
 from remediator.cli.exits import Exit
-from remediator.cli.paint import safe, table
+from remediator.cli.paint import paint_for, safe, table
 from remediator.cli.reading import add_database_arguments, at_desk, numbered, words
 from remediator.desk import Desk
 from remediator.model.pause import Pause, PauseScope
@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pause, resume, or show what is paused."""
     if args.command == "pause" and not args.list and not args.reason.strip():
-        print("remediator: --reason is missing: whoever is woken tonight wants to know why", file=sys.stderr)
+        print(
+            "remediator: nothing is paused: --reason is missing, and whoever is woken tonight wants to know why;"
+            ' remediator pause --reason "..." pauses everything',
+            file=sys.stderr,
+        )
         return Exit.FAULTY
     code = at_desk(args, lambda desk: _work(args, desk))
     if code == Exit.FAILED and args.command == "pause" and not args.list:
@@ -70,7 +74,7 @@ async def _work(args: argparse.Namespace, desk: Desk) -> int:
     if args.command == "resume":
         return await _resume(args.scope, actor, desk)
     if args.list:
-        for line in screen(await desk.pauses.in_force()):
+        for line in screen(await desk.pauses.in_force(), paint_for(sys.stdout).columns):
             print(line)
         return Exit.OK
     kind, key = args.scope
@@ -96,8 +100,8 @@ async def _resume(what: Scope | int, actor: str, desk: Desk) -> int:
     return Exit.OK
 
 
-def screen(pauses: Sequence[Pause]) -> list[str]:
-    """Return what is paused as lines."""
+def screen(pauses: Sequence[Pause], columns: int = 0) -> list[str]:
+    """Return what is paused as lines, for a terminal of so many columns (0: for a pipe)."""
     if not pauses:
         return ["nothing is paused"]
     rows = [
@@ -111,7 +115,7 @@ def screen(pauses: Sequence[Pause]) -> list[str]:
         ]
         for pause in pauses
     ]
-    return table(rows, ["PAUSED", "WHAT", "SINCE (UTC)", "UNTIL", "BY", "WHY"])
+    return table(rows, ["PAUSED", "WHAT", "SINCE (UTC)", "UNTIL", "BY", "WHY"], columns)
 
 
 def scope(text: str) -> Scope:

@@ -8,7 +8,7 @@ from typing import Any
 
 from remediator.cli import lines
 from remediator.cli.exits import Exit
-from remediator.cli.paint import Paint, paint_for, safe, table
+from remediator.cli.paint import Paint, fold, paint_for, safe, table
 from remediator.cli.pause import screen as paused
 from remediator.cli.reading import add_database_arguments, at_desk, how_many
 from remediator.desk import Desk
@@ -47,9 +47,12 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
             )
         )
         return Exit.OK
+    paint = paint_for(sys.stdout)
     if pauses:
-        print("\n".join([*paused(pauses), ""]))
-    for line in screen(counts, asked, incidents, paint_for(sys.stdout)):
+        print("\n".join([*paused(pauses, paint.columns), ""]))
+    if not desk.live:
+        print(paint("no daemon runs on this ledger here: nothing is decided or done until one is started", "yellow"))
+    for line in screen(counts, asked, incidents, paint):
         print(line)
     return Exit.OK
 
@@ -65,12 +68,13 @@ def screen(
         ["notifications to send", str(counts["notifications_waiting"])],
         ["notifications given up", str(counts["notifications_dead"])],
     ]
+    fences = safe(counts["fences"] or "not known whether the cluster enforces fences")
     clock = counts["database_time"][:19].replace("T", " ")
     rules = str(counts["rule_set"] or "none")[:12]
     out = [
         paint(f"Alerts firing: {counts['alerts_firing']}   ledger entries: {counts['ledger_entries']}", "bold"),
         f"database time {clock}, rule set {rules}",
-        paint(safe(counts["fences"] or "not known whether the cluster enforces fences"), "dim"),
+        *(paint(part, "dim") for part in fold(fences, paint.columns, 0)),
         "",
         *table(waiting, ["WAITING", "COUNT"]),
         "",
@@ -79,12 +83,12 @@ def screen(
     ]
     if asked:
         rows = [[f"A{action['number']}", f"#{action['incident']}", safe(action["plan"]["summary"])] for action in asked]
-        out += ["", *table(rows, ["APPROVE?", "INCIDENT", "WHAT WOULD BE DONE"])]
+        out += ["", *table(rows, ["APPROVE?", "INCIDENT", "WHAT WOULD BE DONE"], paint.columns)]
         out += _left_out(counts["asked_in_all"], len(asked), "questions", paint)
         out += [paint("say yes or no: remediator approve ACTION, remediator reject ACTION", "dim")]
     if incidents:
         rows = [_incident(incident) for incident in incidents]
-        out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"])]
+        out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"], paint.columns)]
         out += _left_out(_open_in_all(counts), len(incidents), "open incidents", paint)
     return out
 

@@ -26,6 +26,7 @@ def test_the_demo(tmp_path: Path) -> None:
         assert text in ledger, ledger
     assert [word in ledger for word in ("CLOSED", "hold", "PEOPLE", "told")] == [True] * 4
     assert said.stdout.count("as it must be: ") == 3
+    assert said.stdout.splitlines()[-1].endswith(f"remediator explain 3 --state-dir {kept / 'state'}")
     lines = [json.loads(line) for line in (kept / "daemon.log").read_text(encoding="utf-8").splitlines()]
     assert not [line for line in lines if line["level"] in ("error", "critical")]
     status = subprocess.run(
@@ -33,6 +34,11 @@ def test_the_demo(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, env=clean_environment(), timeout=60,
     )  # fmt: skip
     assert json.loads(status.stdout)["incidents"] == {"resolved": 2, "escalated": 1}
+    status = subprocess.run(
+        [sys.executable, "-m", "remediator", "status", "--state-dir", str(kept / "state")],
+        capture_output=True, text=True, check=True, env=clean_environment(), timeout=60,
+    )  # fmt: skip
+    assert status.stdout.startswith("no daemon runs on this ledger here")
 
 
 def test_a_folder_that_is_there_is_not_used(cli: Type, tmp_path: Path) -> None:

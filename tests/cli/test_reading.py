@@ -50,7 +50,7 @@ def test_a_refusal_is_explained_with_its_numbers(ask: Type) -> None:
 
 def test_evidence_is_printed_when_asked_for(ask: Type) -> None:
     """Its parts by name; otherwise it is said how to see them."""
-    assert "remediator explain --evidence prints it" in ask("explain", str(HEALED)).out
+    assert f"remediator explain {HEALED} --evidence prints it" in ask("explain", str(HEALED)).out
     said = ask("explain", str(HEALED), "--evidence")
     assert "== pods" in said.out
     assert not CONTROL.search(said.out)
