@@ -190,6 +190,17 @@ async def test_what_comes_back_does_not_starve_what_is_new(
     assert (rules["other"], rules["service-unavailable"]) == expected
 
 
+@pytest.mark.parametrize(("state", "other"), [("held", "new"), ("new", "held"), ("new", "new"), ("held", "held")])
+async def test_a_severe_one_that_comes_late_goes_first(pool: LedgerPool, owner: Owner, state: str, other: str) -> None:
+    """Before milder ones that have been due for longer, whichever of them are new or come back."""
+    await put_candidates(owner, 12, rule="mild")
+    await owner.execute("UPDATE remediator.candidates SET severity = 'P3', state = $1", other)
+    await put_candidates(owner, 1, rule="severe")
+    await owner.execute("UPDATE remediator.candidates SET state = $1 WHERE rule = 'severe'", state)
+    (taken,) = await LedgerAdmissionStore(pool).take(1, 60.0)
+    assert taken.rule == "severe"
+
+
 async def test_two_rules_for_one_target_are_arbitrated_over_replicas(
     replicas: list[LedgerAdmissionStore], owner: Owner
 ) -> None:
