@@ -8,6 +8,7 @@ ACTIONS = "remediator/adapters/ledger/sql/actions.sql"
 ADMIT = "remediator/adapters/ledger/sql/admit.sql"
 DOUBT = "remediator/flow/doubt.py"
 EXECUTE = "remediator/flow/execute.py"
+PREFLIGHT = "remediator/core/preflight.py"
 SPINE = "remediator/adapters/ledger/migrations/0001_spine.sql"
 WRITER = "remediator/adapters/kubernetes/writer.py"
 
@@ -29,7 +30,7 @@ WRITE_MUTANTS: tuple[Mutant, ...] = (
         "the object is the one that was decided about",
         (
             Edit(
-                "remediator/core/preflight.py",
+                PREFLIGHT,
                 "        _other_object(action, workload)\n        or not_allowed",
                 "        not_allowed",
             ),
@@ -231,6 +232,46 @@ DECISION_MUTANTS: tuple[Mutant, ...] = (
     ),
 )
 
+LAST_LOOK_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "ceiling of the mode",
+        (
+            Edit(
+                "remediator/core/decide.py",
+                "    return min(rule.mode, policy.ceiling, key=lambda mode: mode.rank)\n",
+                "    return rule.mode\n",
+            ),
+        ),
+        ("tests/core/test_decide.py::test_the_lower_mode_decides",),
+    ),
+    Mutant(
+        "mode before the write",
+        (
+            Edit(
+                PREFLIGHT,
+                "        _lowered(action, rule, policy, approved=approved)\n        or _forbidden",
+                "        _forbidden",
+            ),
+        ),
+        ("tests/core/test_preflight.py::test_an_operator_who_was_quicker_is_obeyed",),
+    ),
+    Mutant(
+        "protected before the write",
+        (Edit(PREFLIGHT, "        or shield(workload.target, policy)\n"),),
+        ("tests/core/test_preflight.py::test_an_operator_who_was_quicker_is_obeyed",),
+    ),
+    Mutant(
+        "opted out before the write",
+        (Edit(PREFLIGHT, "        or objection(workload)\n"),),
+        ("tests/core/test_preflight.py::test_a_restart_is_refused_on_what_the_object_is_now",),
+    ),
+    Mutant(
+        "nobody has built on what is taken back",
+        (Edit(EXECUTE, "            or touched_since(", "            or None and touched_since("),),
+        ("tests/flow/test_undo.py::test_a_change_between_decision_and_write_is_seen",),
+    ),
+)
+
 INTAKE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "one row a signal",
@@ -308,4 +349,11 @@ INTAKE_MUTANTS: tuple[Mutant, ...] = (
     ),
 )
 
-SAFEGUARD_MUTANTS = (*WRITE_MUTANTS, *FENCE_MUTANTS, *DOUBT_MUTANTS, *DECISION_MUTANTS, *INTAKE_MUTANTS)
+SAFEGUARD_MUTANTS = (
+    *WRITE_MUTANTS,
+    *FENCE_MUTANTS,
+    *DOUBT_MUTANTS,
+    *DECISION_MUTANTS,
+    *LAST_LOOK_MUTANTS,
+    *INTAKE_MUTANTS,
+)
