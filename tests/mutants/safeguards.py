@@ -65,8 +65,9 @@ WRITE_MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 "remediator/adapters/kubernetes/policy.yaml",
-                "        int(variables.fence) > int(variables.oldFence)\n",
-                "        true\n",
+                "so its fence may stand already.\n"
+                "    - expression: >-\n        int(variables.fence) > int(variables.oldFence)\n",
+                "so its fence may stand already.\n    - expression: >-\n        true\n",
             ),
         ),
         ("tests/adapters/kubernetes/test_policy.py::test_fences_only_rise",),
