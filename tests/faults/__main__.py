@@ -40,7 +40,7 @@ def closing_lines(ended: dict[str, Ended]) -> list[str]:
     lines = ["", *(f"{name:<11} {one.figures}" for name, one in ended.items())]
     wrong = [fault for one in ended.values() for fault in one.faults]
     lines += [f"WRONG: {fault}" for fault in wrong]
-    return [*lines, f"faults: {len(wrong)} things are not as they must be" if wrong else "faults: all as it must be"]
+    return [*lines, f"faults: {len(wrong)} not as it must be" if wrong else "faults: all as it must be"]
 
 
 def _chosen(names: Sequence[str]) -> dict[str, Part]:

@@ -53,4 +53,4 @@ def test_one_wrong_thing_is_the_verdict() -> None:
     well = closing_lines({"kills": Ended("9 rounds")})
     assert well == ["", "kills       9 rounds", "faults: all as it must be"]
     ill = closing_lines({"kills": Ended("9 rounds", ("lost: one",)), "storm": Ended("a storm")})
-    assert ill[-2:] == ["WRONG: lost: one", "faults: 1 things are not as they must be"]
+    assert ill[-2:] == ["WRONG: lost: one", "faults: 1 not as it must be"]
