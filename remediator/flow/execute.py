@@ -38,6 +38,7 @@ ENTRIES = {
     ActionState.REFUSED: EntryKind.ACTION_REFUSED,
     ActionState.OBSERVED: EntryKind.ACTION_OBSERVED,
 }
+ACTION = "remediator.io/action"
 FENCE = "remediator.io/fence"
 FRESH = 0.1
 """The part of its lease after which an action is held on to anew before it is written."""
@@ -216,7 +217,7 @@ class Execute(Crew):
         if live.fence >= action.fence:
             note = (
                 f"the object carries fence {live.fence}, ours is {action.fence}: a later owner has written; "
-                f"if the ledger was made anew, remove the annotation {FENCE} from {action.target}"
+                f"if the ledger was made anew, remove the annotations {FENCE} and {ACTION} from {action.target}"
             )
             return note, "overtaken"
         rule = self.parts.rulebook.named(action.rule)
@@ -239,7 +240,7 @@ class Execute(Crew):
         """
         action, dry_run = claim.action, claim.action.mode is Mode.OBSERVE
         if not dry_run and not await self._intend(claim, live):
-            return await self._not_intended(claim)
+            return await self._not_intended(claim, live)
         mark = WriteMark(
             action_id=action.id,
             number=action.number,
@@ -272,10 +273,18 @@ class Execute(Crew):
         entry = action_entry(EntryKind.ACTION_DISPATCHED, action, f"sending: {action.plan.summary}", image_data(live))
         return await self.parts.stores.actions.dispatched(action.number, action.fence, live.image, entry)
 
-    async def _not_intended(self, claim: Claim) -> WriteRefused | None:
-        """Find out why no intent could be written: the action is another owner's, or its alert has just ended."""
-        if await self._still_wanted(claim):
+    async def _not_intended(self, claim: Claim, live: LiveObject) -> WriteRefused | None:
+        """Find out why no intent was written: another owner, an alert that has ended, or a mark that nobody knows."""
+        if not await self._still_wanted(claim):
+            return None
+        if not live.marker or await self.parts.stores.actions.knows(live.marker):
             return WriteRefused(reason="conflict", message="the alert had ended, and fires again")
+        note = (
+            f"the object carries the mark of action {live.marker[:40]!r}, which this ledger does not know: it has lost "
+            "its end (a standby or a backup took over), or another remediator writes here; look at what was done, and "
+            f"remove the annotation {ACTION} from {claim.action.target}"
+        )
+        await self._refuse(claim, note, "overtaken")
         return None
 
     async def _refused(self, claim: Claim, result: WriteRefused) -> WriteRefused | None:

@@ -125,8 +125,13 @@ class ActionStore(Protocol):
         """Write down that the write is about to be sent, with the object as it is.
 
         False also where there is no reason for it in that moment: no alert of the incident fires, the decision is past
-        its shelf life, or somebody has paused it. ``renew`` tells which.
+        its shelf life, or somebody has paused it: ``renew`` tells which. Or the object carries the mark of an action
+        that ``knows`` does not know.
         """
+        ...
+
+    async def knows(self, action_id: str) -> bool:
+        """Tell whether a mark on an object is that of an action in this ledger."""
         ...
 
     async def in_doubt(self, number: int, fence: int, entry: NewEntry) -> bool:

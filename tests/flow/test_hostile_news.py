@@ -156,6 +156,20 @@ async def test_a_fence_from_a_ledger_that_is_gone_says_what_to_do(database: str)
         assert "remediator.io/fence" in r.people.heard[0]["message"]
 
 
+async def test_a_mark_that_the_ledger_does_not_know_says_what_to_do(database: str) -> None:
+    """A standby that lagged took over: its fences go on above the object's, but what was done last is forgotten."""
+    async with rig(database, bounds=QUICK) as r:
+        marked = deployment()
+        marked["metadata"]["annotations"] = {"remediator.io/fence": "0", "remediator.io/action": "f" * 40}
+        r.put(marked)
+        await r.deliver(alert())
+        await r.settle()
+        assert r.writes() == []
+        assert await r.states() == ["refused"]
+        assert "lost its end" in r.people.heard[0]["message"]
+        assert "action.dispatched" not in await r.kinds()
+
+
 def fields(parts: Any) -> dict[str, Any]:
     """Return the fields of a dataclass with slots."""
     return {name: getattr(parts, name) for name in parts.__dataclass_fields__}

@@ -105,7 +105,7 @@ def move_actions(db: Database, session: Session, given: str) -> list[Row]:
         action = db.actions.rows.get(one["number"])
         if action is None or action["fence"] != one["fence"] or action["ended_at"] is not None:
             continue
-        if one["state"] == "dispatched" and not _has_reason(db, action, now):
+        if one["state"] == "dispatched" and not (_has_reason(db, action, now) and _is_ours(db, one["before_image"])):
             continue
         applied = one["state"] == "verifying"
         db.actions.change(
@@ -129,6 +129,17 @@ def move_actions(db: Database, session: Session, given: str) -> list[Row]:
 def _has_reason(db: Database, action: Row, now: datetime) -> bool:
     wanted = (action["plan"].get("undoes") or {}).get("action") is not None or db.firing(action["incident"]) > 0
     return now <= action["good_until"] and _pause(db, action) is None and wanted
+
+
+def _is_ours(db: Database, image: Row) -> bool:
+    mark = image["object"].get("metadata", {}).get("annotations", {}).get("remediator.io/action", "")
+    return not mark or any(one["id"] == mark for one in db.actions)
+
+
+@statement()
+def know_action(db: Database, session: Session, mark: str) -> list[Row]:
+    """Whether a mark on an object is that of an action here."""
+    return [{"known": any(one["id"] == mark for one in db.actions)}]
 
 
 @statement(writes=True)

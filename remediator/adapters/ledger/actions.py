@@ -90,6 +90,11 @@ class LedgerActionStore:
         move = Move(number=number, fence=fence, state=ActionState.DISPATCHED, entry=entry, before=before)
         return await self._moves.moves.put(move)
 
+    async def knows(self, action_id: str) -> bool:
+        """Tell whether there is an action with this id."""
+        async with statement(self._leases) as connection:
+            return bool(await connection.fetchval(QUERIES["know_action"], action_id))
+
     async def in_doubt(self, number: int, fence: int, entry: NewEntry) -> bool:
         """Write the doubt down."""
         return await self._moves.moves.put(Move(number=number, fence=fence, state=ActionState.IN_DOUBT, entry=entry))

@@ -71,6 +71,8 @@ RETURNING clock_timestamp() AS now,
 -- Moves actions to their next state, each only if its fence is still the owner's, with the ledger's entry about it; tells
 -- which moved. An intent to write (dispatched) also needs a reason for it in this very moment: the alert fires, the
 -- decision is fresh, and nobody has paused it. (An undo is a person's wish, whatever fires; the rest holds for it too.)
+-- And the object's mark, if it has one, must be that of an action in this ledger: one that lost its end when a standby or
+-- a backup took over has forgotten what was done, and with it cooldowns and limits.
 -- (The first look at what was applied: while the alert fires nothing can be proven, and the alert's end hastens the look.)
 WITH given AS MATERIALIZED (
     SELECT place, number, fence, state, before_image, note, ended, entry
@@ -92,6 +94,10 @@ WITH given AS MATERIALIZED (
       AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
+               AND (coalesce(given.before_image #>> '{object,metadata,annotations,remediator.io/action}', '') = '' OR (
+                   SELECT count(*) > 0 FROM remediator.actions AS known
+                   WHERE known.id = given.before_image #>> '{object,metadata,annotations,remediator.io/action}'
+               ))
                AND remediator.pause_on(action.namespace, action.rule, action.target_key) IS NULL
                AND (action.plan -> 'undoes' ->> 'action' IS NOT NULL OR (
                    -- As a value, for EXISTS may be planned as a list of all incidents with an alert that fires.
@@ -114,6 +120,10 @@ WITH given AS MATERIALIZED (
     ORDER BY place
 )
 SELECT place, incident, rule, rung, candidate FROM moved;
+
+-- name: know_action
+-- Whether a mark on an object is that of an action here.
+SELECT EXISTS (SELECT FROM remediator.actions WHERE id = $1) AS known;
 
 -- name: due_actions
 -- Applied actions whose next look is due; each is looked at by one replica at a time.
