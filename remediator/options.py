@@ -11,13 +11,16 @@ from remediator.values import (
     alertmanagers,
     choice,
     listen,
+    namespaces,
     path,
     postgres_url,
     rate,
     seconds,
+    targets,
     web_url,
     whole,
     words,
+    written,
     yes,
 )
 
@@ -78,12 +81,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("context", str, "", "context in the kubeconfig (default: its current one)"),
     Option("cluster_concurrency", whole(1, 1000), "32", "requests to the API server at once"),
     Option(
-        "mode", choice("observe", "ask", "enforce"), "enforce", "ceiling over all rules' modes: it can only lower them"
+        "mode",
+        choice("observe", "ask", "enforce"),
+        "enforce",
+        "ceiling over all rules' modes (observe, ask, enforce): it can only lower them",
     ),
-    Option("protected", words, "", "targets never touched, with commas; patterns such as deployment/monitoring/*"),
+    Option("protected", targets, "", "targets never touched, with commas; patterns such as deployment/monitoring/*"),
     Option(
         "protected_namespaces",
-        words,
+        namespaces,
         ",".join(_DEFAULTS.protected_namespaces),
         "namespaces never touched, with commas",
     ),
@@ -109,7 +115,12 @@ OPTIONS: tuple[Option, ...] = (
         str(_DEFAULTS.storm_percent),
         "share of all workloads: incidents about so many are a storm too, five at least (100: only --storm counts)",
     ),
-    Option("storm_quiet", seconds(1, 86400), f"{_DEFAULTS.storm_quiet_s}s", "calm time after which a storm is over"),
+    Option(
+        "storm_quiet",
+        seconds(1, 86400),
+        written(float(_DEFAULTS.storm_quiet_s)),
+        "calm time after which a storm is over",
+    ),
     Option("storm_evidence", rate, "10/2m", "most targets that are looked at within a time while a storm is on"),
     Option(
         "blast_namespace_percent",
@@ -128,10 +139,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "recent_deploy",
         seconds(0, 7 * 86400),
-        f"{_DEFAULTS.recent_deploy_s}s",
+        written(float(_DEFAULTS.recent_deploy_s)),
         "time after somebody's rollout in which no pods are ended",
     ),
-    Option("own_workloads", words, "", "what remediator itself runs on, with commas: deployment/ops/remediator"),
+    Option("own_workloads", targets, "", "what remediator itself runs on, with commas: deployment/ops/remediator"),
     Option("require_opt_in", yes, "false", "only change workloads annotated remediator.io/opt-in: true"),
     Option("pause_file", path, "", "while this file exists, nothing is changed (default: paused in the state folder)"),
     Option(
@@ -185,6 +196,16 @@ OPTIONS: tuple[Option, ...] = (
         "90d",
         "time after an incident was resolved in which its evidence and its decided candidates are kept",
     ),
-    Option("log_format", choice("auto", "json", "console"), "auto", "how the log looks (auto: console on a terminal)"),
-    Option("log_level", choice("debug", "info", "warning", "error"), "info", "least level of the log"),
+    Option(
+        "log_format",
+        choice("auto", "json", "console"),
+        "auto",
+        "how the log looks: json, console, or auto, which is console on a terminal and json elsewhere",
+    ),
+    Option(
+        "log_level",
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "least level of the log (debug, info, warning, error)",
+    ),
 )

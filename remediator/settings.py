@@ -19,7 +19,7 @@ from remediator.model.errors import ConfigError
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, RateLimit
 from remediator.options import OPTIONS, PREFIX, Option
-from remediator.values import alertmanagers, web_url, words, written
+from remediator.values import alertmanagers, targets, web_url, words, written
 
 PACKAGED_RULES = Path(__file__).with_name("default_rules")
 AUTHENTICATION = ("webhook_token_file", "webhook_basic_auth_file", "tls_client_ca")
@@ -209,7 +209,7 @@ def draft_settings(
 
 def _value(option: Option, raw: Any) -> Any:
     if raw is None or raw == "":
-        return () if option.read in (words, alertmanagers) else None
+        return () if option.read in (words, targets, alertmanagers) else None
     return option.read(raw) if isinstance(raw, str) else raw
 
 

@@ -13,9 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from remediator.model.rule import RateLimit
+from remediator.model.target import Kind
 
 _SPAN = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
 _RATE = re.compile(r"^(\d+)/(.+)$")
+
+_WILD = re.compile(r"[*?\[]")
+_KINDS = tuple(f"{kind.lower()}/" for kind in Kind)
+_SLASHES = 2
 
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,62})=(https?://.*)")
 
@@ -121,6 +126,38 @@ def path(text: str) -> Path:
 def words(text: str) -> tuple[str, ...]:
     """Return the words of a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def targets(text: str) -> tuple[str, ...]:
+    """Return the patterns of a list with commas; refuses one that no target can fit: it would protect nothing."""
+    found = words(text)
+    for pattern in found:
+        if not _fits_a_target(pattern.lower()):
+            raise ValueError(
+                f"holds {pattern!r}, which no target fits; write deployment/backstage/postgres,"
+                " or a pattern such as */monitoring/*"
+            )
+    return found
+
+
+def _fits_a_target(pattern: str) -> bool:
+    """Tell whether a pattern may fit a target's key (``deployment/backstage/postgres``)."""
+    begins = _WILD.split(pattern, maxsplit=1)[0]
+    if begins == pattern:
+        return pattern.startswith(_KINDS) and pattern.count("/") == _SLASHES and all(pattern.split("/"))
+    known = any(begins.startswith(kind) or kind.startswith(begins) for kind in _KINDS)
+    return known and pattern.count("/") <= _SLASHES
+
+
+def namespaces(text: str) -> tuple[str, ...]:
+    """Return the patterns of a list with commas; refuses one that no namespace can fit."""
+    found = words(text)
+    for pattern in found:
+        if "/" in pattern:
+            raise ValueError(
+                f"holds {pattern!r}, which is no namespace; write kube-system, or a pattern such as team-*"
+            )
+    return found
 
 
 def yes(text: str) -> bool:

@@ -75,11 +75,12 @@ def test_a_flag_wins_over_the_variable_and_the_variable_over_the_file(tmp_path: 
 def test_the_file_may_use_toml_types(tmp_path: Path) -> None:
     """Numbers, truth values and arrays need no quotes."""
     text = (
-        'insecure_no_auth = true\nprotected = ["a/b/c", "d/e/*"]\nmin_healthy_percent = 60\ncluster_burst = "3/90s"\n'
+        'insecure_no_auth = true\nprotected = ["daemonset/b/c", "*/e/*"]\n'
+        'min_healthy_percent = 60\ncluster_burst = "3/90s"\n'
     )
     settings = load_settings({}, HOME, config=file(tmp_path, text))
     assert settings.insecure_no_auth
-    assert settings.protected == ("a/b/c", "d/e/*")
+    assert settings.protected == ("daemonset/b/c", "*/e/*")
     assert settings.min_healthy_percent == 60
     assert settings.policy().cluster_burst == RateLimit(count=3, window_s=90)
 
@@ -122,6 +123,14 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
         ("max_replicas", "9" * 5000, "from 1 to 10000"),
         ("min_healthy_percent", "101", "from 0 to 100"),
         ("insecure_no_auth", "maybe", "true or false"),
+        ("protected", "deployment/a/b,backstage", "'backstage', which no target fits; write deployment/"),
+        ("protected", "deployment/backstage", "which no target fits"),
+        ("protected", "deployment/backstage/", "which no target fits"),
+        ("protected", "pod/backstage/db", "which no target fits"),
+        ("protected", "backstage/*", "which no target fits"),
+        ("protected", "*/*/*/*", "which no target fits"),
+        ("own_workloads", "remediator", "which no target fits"),
+        ("protected_namespaces", "deployment/ops/db", "which is no namespace"),
         ("state_dir", "a\0b", "is no path"),
         ("alertmanager_url", "am:9093", "no http or https URL"),
         ("alertmanager_url", "http://am,prod=ftp://am", "no http or https URL"),
@@ -143,6 +152,25 @@ def test_what_cannot_be_read(name: str, text: str, words: str) -> None:
     if "\0" not in text:
         (by_variable,) = problems(environ={option.variable: text})
         assert by_variable.startswith(f"{option.variable}: ")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            "deployment/backstage/db",
+            "StatefulSet/backstage/db",
+            "deployment/monitoring/*",
+            "*/monitoring/*",
+            "*",
+            "d*",
+        ),
+        *("deployment/mon*", "*postgres*", "[ds]*/backstage/db", "d?????ment/a/b", "deploymen*/a/b"),
+    ],
+)
+def test_patterns_that_a_target_may_fit(pattern: str) -> None:
+    """As the guard compares them: a kind, a namespace, a name, and what stands for any of it."""
+    assert load_settings({"protected": pattern, "own_workloads": pattern}, HOME).policy().own == (pattern,)
 
 
 def test_alertmanagers_and_their_sources() -> None:

@@ -5,33 +5,43 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from remediator.cli.endings import ended_by
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError, InvariantBroken, LedgerError
-from remediator.options import OPTIONS
+from remediator.options import OPTIONS, Option
 from remediator.settings import draft_settings
-from remediator.values import yes
+from remediator.values import path, yes
 
-TRUTHS = frozenset({"insecure_no_auth", "require_fences"})
+# What a value looks like, by its default.
+_FORMS = {r"\d+": "N", r"\d+/\d+[smhd]": "N/TIME", r"\d+[smhd]": "TIME"}
+_NAMED = {
+    "listen": "HOST:PORT",
+    "state_dir": "DIR",
+    "rules": "PATH",
+    "context": "NAME",
+    "protected": "TARGETS",
+    "own_workloads": "TARGETS",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare a flag for every setting."""
+    parser.usage = "%(prog)s [FLAG [VALUE]]..."
     parser.epilog = "Every flag is also an environment variable (--listen: REMEDIATOR_LISTEN) and a key of --config."
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings; flags and variables win")
     for option in OPTIONS:
         default = f" (default: {option.default})" if option.default and option.read is not yes else ""
         text = (option.help + default).replace("%", "%%")
-        if option.name in TRUTHS:
-            parser.add_argument(option.flag, dest=option.name, action="store_const", const="true", help=text)
-        else:
-            parser.add_argument(option.flag, dest=option.name, metavar=_metavar(option.name), help=text)
+        value: dict[str, Any] = {"nargs": "?", "const": "true"} if option.read is yes else {}
+        parser.add_argument(option.flag, dest=option.name, metavar=_metavar(option), help=text, **value)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,5 +83,11 @@ def _leaving() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _metavar(name: str) -> str:
-    return name.rpartition("_")[2].upper()
+def _metavar(option: Option) -> str:
+    """Return a word for the value in the help: what is to be written there."""
+    if option.read is yes:
+        return "true|false"
+    if option.read is path and option.name not in _NAMED:
+        return "FILE"
+    form = next((form for pattern, form in _FORMS.items() if re.fullmatch(pattern, option.default)), "")
+    return _NAMED.get(option.name) or form or option.name.rpartition("_")[2].upper()

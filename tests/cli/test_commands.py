@@ -41,6 +41,26 @@ def test_every_command_has_help(cli: Type, command: str) -> None:
     assert COMMANDS[command][1][1:] in " ".join(said.out.split())
 
 
+def test_flags_of_the_daemon(cli: Type) -> None:
+    """The help names what is to be written; a fault is not lost below a page of flags."""
+    said = " ".join(cli("serve", "--help").out.split())
+    for text in (
+        "--open-per-namespace N ",
+        "--spacing TIME ",
+        "--storm N/TIME ",
+        "--tls-cert FILE ",
+        "--state-dir DIR ",
+    ):
+        assert text in said
+    assert "--require-opt-in [true|false] " in said
+    assert "(observe, ask, enforce)" in said
+    wrong = cli("serve", "--fly")
+    assert wrong.code == 2
+    assert len(wrong.err.splitlines()) == 2
+    # Given alone, such a flag says yes; it goes on to what is really missing.
+    assert "webhooks need authentication" in cli("serve", "--require-opt-in", "--require-fences", "false").err
+
+
 def test_help_and_version(cli: Type) -> None:
     """All commands by name, the exit codes, and which version it is."""
     said = cli("--help")
