@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,11 +25,13 @@ from remediator.adapters.ledger.matching import LedgerMatchStore
 from remediator.adapters.ledger.pool import LedgerPools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords, LedgerSeals
+from remediator.adapters.ledger.thresholds import LedgerThresholdStore
 from remediator.adapters.notify import LogNotifier, WebhookNotifier
 from remediator.adapters.observer import Telemetry
 from remediator.core.reconcile import Terms
 from remediator.flow.asking import Lookout
 from remediator.flow.clock_watch import ClockWatch
+from remediator.flow.measuring import Watch
 from remediator.flow.parts import Bounds, Stores
 from remediator.flow.patrol import Patrol
 from remediator.flow.seal import Sealer
@@ -39,7 +42,7 @@ from remediator.ports.clock import Clock
 from remediator.ports.inbox import Inbox
 from remediator.ports.ledger import LedgerWriter
 from remediator.ports.notifier import Notifier
-from remediator.ports.observer import StageEvent
+from remediator.ports.observer import Observer, StageEvent
 from remediator.ports.rules import Rulebook
 from remediator.settings import Settings
 from remediator.web.door import DoorLimits
@@ -152,6 +155,36 @@ def lookout(
             apart_s=settings.reconcile_interval / 2,
         ),
         interval_s=settings.reconcile_interval,
+    )
+
+
+def threshold_watch(settings: Settings, pools: LedgerPools, stack: AsyncExitStack, observer: Observer) -> Watch | None:
+    """Return what polls the threshold table until ``stack`` ends; None: there is no Prometheus to ask."""
+    if settings.prometheus_url is None:
+        words = (
+            "no --prometheus-url: the rows of the threshold table act on alerts only, their expressions are not asked"
+        )
+        observer.tell(StageEvent(stage="poll", outcome="not_polled", fields={"why": words}))
+        return None
+    # Only who polls pays for the client: a sixth of a second and 26 MB.
+    from remediator.adapters.prometheus import Reach, ThreadedPrometheus
+
+    prometheus = ThreadedPrometheus(
+        Reach(
+            url=settings.prometheus_url,
+            token_file=settings.prometheus_token_file,
+            basic_auth_file=settings.prometheus_basic_auth_file,
+            authority=settings.prometheus_ca,
+        )
+    )
+    stack.callback(prometheus.close)
+    return Watch(
+        store=LedgerThresholdStore(pools.stages, pools.leases),
+        prometheus=prometheus,
+        read_labels=read_labels,
+        interval_s=settings.poll_interval,
+        unknown_after_s=settings.unknown_after,
+        settle_s=settings.poll_settle,
     )
 
 

@@ -86,6 +86,9 @@ class Settings:
     prometheus_token_file: Path | None
     prometheus_basic_auth_file: Path | None
     prometheus_ca: Path | None
+    poll_interval: float
+    poll_settle: float
+    unknown_after: float
     notify_url: str | None = field(repr=False)
     notify_token_file: Path | None
     max_connections: int

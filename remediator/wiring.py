@@ -43,6 +43,7 @@ from remediator.fittings import (
     notifier,
     source_warnings,
     stores,
+    threshold_watch,
     trusts,
     web_options,
 )
@@ -162,6 +163,7 @@ class Daemon:
             owner=self._name(),
             pause_file=FilePause(settings.pause_file),
             lookout=lookout(settings, self.pools, Receive(self.inbox, self.bells), http, self.trusts),
+            watch=threshold_watch(settings, self.pools, stack, self.observer),
         )
         background += [
             Background(name="deliveries", run=deliveries.run),

@@ -33,6 +33,8 @@ _VERDICTS = frozenset(Verdict)
 # Series of these exist from the start, so that a rate over them is 0 and not absent.
 _USUAL_CODES = (200, 400, 401, 405, 503)
 
+_STATES = ("ok", "pending", "warning", "critical", "unknown")
+
 # Words that structlog keeps for itself.
 _TAKEN = frozenset({"event", "level", "timestamp"})
 # What each request or step does; worth a line only when somebody asks for all of them.
@@ -42,16 +44,17 @@ _DEBUG = frozenset(
         *(("match", "signals"), ("match", "candidates"), ("assess", "read"), ("admit", "hold"), ("rules", "unchanged")),
         *(("connection", "idle"), ("connection", "evicted"), ("connection", "expired"), ("connection", "refused")),
         ("connection", "handshake_failed"),
-        *(("seal", "sealed"), ("reconcile", "asked")),
+        *(("seal", "sealed"), ("reconcile", "asked"), ("poll", "polled"), ("poll", "eases")),
     }
 )
 _WARNING = frozenset(
     {
-        "broken_off", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired", "full",
-        "history_unknown", "in_doubt", "interrupted", "late", "lost", "malformed", "memory", "method", "missed",
-        "missing", "off", "overtaken", "quarantined", "refused", "rejected", "retried", "skewed", "store",
-        "too_large", "too_slow", "trouble", "truncated", "unauthorized", "unheard", "unknown", "unmeasured",
-        "unreadable", "unrecorded", "waiting", "warning", "world_readable", "worse",
+        "broken_off", "calls", "certificate", "cut_off", "deadline", "encoding", "escalated", "expired",
+        "fires", "full", "history_unknown", "in_doubt", "interrupted", "late", "lost", "malformed", "memory",
+        "method", "missed", "missing", "off", "overtaken", "quarantined", "refused", "rejected", "retried",
+        "rises", "row_unknown", "skewed", "store", "too_large", "too_slow", "trouble", "truncated",
+        "unauthorized", "unheard", "unknown", "unmeasured", "unreadable", "unrecorded", "unseen", "waiting",
+        "warning", "world_readable", "worse",
     }
 )  # fmt: skip
 _ERROR = frozenset({"blind", "blocked", "bug", "dead", "failed", "fault", "tampered"})
@@ -84,6 +87,7 @@ class Telemetry:
             "execute": self._count_execution,
             "rules": self._note_rules,
             "fences": self._note_fences,
+            "poll": self._note_poll,
         }
         self._gauge.build.labels(version=__version__, python=platform.python_version()).set(1)
 
@@ -188,6 +192,16 @@ class Telemetry:
         if outcome != "unrecorded":
             self._gauge.fences.set(int(outcome == "enforced"))
 
+    def _note_poll(self, event: StageEvent, outcome: str) -> None:
+        """Show what the last tick saw; who polls no more shows nothing, for another replica does."""
+        if outcome not in {"polled", "rests"}:
+            return
+        polls = outcome == "polled"
+        self._gauge.poller.set(int(polls))
+        for state in _STATES:
+            self._gauge.series.labels(state).set(event.fields.get(state, 0) if polls else 0)
+        self._gauge.rows_unknown.set(len(event.fields.get("rows_unknown", ())) if polls else 0)
+
     def _count_message(self, event: StageEvent, outcome: str) -> None:
         self._count.notifications.labels(outcome=outcome).inc(event.count)
 
@@ -274,6 +288,11 @@ class _Gauges:
         )
         self.chain_whole.set(1)
         self.connections = gauge("remediator_http_connections", "Open connections on the listening port.")
+        self.poller = gauge("remediator_poller", "1 while this replica polls the threshold table.")
+        self.series = gauge("remediator_threshold_series", "Series of the threshold table, by how they stand.", "state")
+        self.rows_unknown = gauge(
+            "remediator_threshold_rows_unknown", "Rows of the threshold table of which nothing is known."
+        )
 
 
 def _one_of(allowed: frozenset[Any], word: str) -> str:

@@ -19,6 +19,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.SIGNALS_TRUNCATED: ("gap", "yellow"),
     EntryKind.ALERT_FIRING: ("firing", "red"),
     EntryKind.ALERT_REOPENED: ("again", "red"),
+    EntryKind.ALERT_CHANGED: ("level", "red"),
     EntryKind.ALERT_RESOLVED: ("resolved", "green"),
     EntryKind.ALERT_MISSED: ("missed", "yellow"),
     EntryKind.INCIDENT_OPENED: ("OPEN", "red"),

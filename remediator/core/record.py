@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from remediator.core.signals import Change, Transition
+from remediator.core.threshold_news import name_of
 from remediator.model.case import Ruling
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
 from remediator.model.entry import EntryKind, NewEntry
+from remediator.model.measure import SOURCE
 from remediator.model.plan import Plan
 from remediator.model.signal import Labels, Signal
 
@@ -101,7 +103,12 @@ def transition_entry(step: Transition, rules: int) -> NewEntry | None:
             return _began(step, rules, name, data)
         case Change.RESOLVED:
             how = "is over: Alertmanager does not have it any more" if asked else "is resolved, says its sender"
-            return NewEntry(kind=EntryKind.ALERT_RESOLVED, summary=f"{name} {how}", data=data)
+            summary = f"{name} {_measured(signal, 'is over') or how}"
+            return NewEntry(kind=EntryKind.ALERT_RESOLVED, summary=summary, data=data)
+        case Change.CHANGED:
+            words = _measured(signal, "fires on") or f"fires on, severity {signal.labels.get('severity', 'none')}"
+            data |= {"rules": rules}
+            return NewEntry(kind=EntryKind.ALERT_CHANGED, summary=f"{name} {words}", data=data)
         case Change.LATE:
             return NewEntry(
                 kind=EntryKind.SIGNAL_LATE,
@@ -117,19 +124,28 @@ def transition_entry(step: Transition, rules: int) -> NewEntry | None:
 
 def _began(step: Transition, rules: int, name: str, data: dict[str, Any]) -> NewEntry:
     """Return the entry for an alert that fires from now on, or again."""
-    asked = ", as Alertmanager says when it is asked" if step.stored.signal.confirmed_at is not None else ""
+    signal = step.stored.signal
+    asked = ", as Alertmanager says when it is asked" if signal.confirmed_at is not None else ""
+    fires = _measured(signal, "fires") or f"fires{asked}"
     if step.change is Change.REOPENED:
-        summary = f"{name} was called resolved and still fires{asked}: it is opened again"
+        summary = f"{name} was called resolved and still {fires}: it is opened again"
         reasons = () if rules else (HoldReason.NO_RULE.value,)
         return NewEntry(kind=EntryKind.ALERT_REOPENED, summary=summary, reasons=reasons, data=data | {"rules": rules})
     if rules == 0:
         return NewEntry(
             kind=EntryKind.SIGNAL_UNMATCHED,
-            summary=f"{name} fires{asked}, and no rule matches it",
+            summary=f"{name} {fires}, and no rule matches it",
             reasons=(HoldReason.NO_RULE.value,),
             data=data,
         )
-    return NewEntry(kind=EntryKind.ALERT_FIRING, summary=f"{name} fires{asked}", data=data | {"rules": rules})
+    return NewEntry(kind=EntryKind.ALERT_FIRING, summary=f"{name} {fires}", data=data | {"rules": rules})
+
+
+def _measured(signal: Signal, verb: str) -> str:
+    """Return what the poller says of a series of the threshold table; "" for the alerts of others."""
+    if not signal.source.startswith(SOURCE):
+        return ""
+    return f"of {name_of(signal.labels)} {verb}: {signal.annotations.get('summary', '')}"
 
 
 def _transition_data(signal: Signal) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
-from remediator.model.signal import AlertState, Signal, Status, StoredSignal
+from remediator.model.signal import AlertState, Labels, Signal, Status, StoredSignal
 
 Key = tuple[str, str]
 TICK = timedelta(microseconds=1)
+LEVEL = "severity"
+"""The label that may change while an alert of the threshold table fires: its fingerprint is made without it."""
 
 
 class Change(StrEnum):
@@ -29,6 +31,7 @@ class Change(StrEnum):
     OPENED = "opened"
     REOPENED = "reopened"
     CONTINUES = "continues"
+    CHANGED = "changed"
     RESOLVED = "resolved"
     REPEATED = "repeated"
     LATE = "late"
@@ -39,11 +42,12 @@ BEGINS = frozenset({Change.OPENED, Change.REOPENED})
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """A signal, what it changes, and the state of the alert afterwards."""
+    """A signal, what it changes, and the state of the alert afterwards. ``before``: the labels that it had."""
 
     stored: StoredSignal
     change: Change
     state: AlertState
+    before: Labels = field(default_factory=dict)
 
 
 def transition(stored: StoredSignal, state: AlertState | None) -> Transition:
@@ -53,7 +57,7 @@ def transition(stored: StoredSignal, state: AlertState | None) -> Transition:
         change, after = _fire(signal, state, stored.last_seen_at)
     else:
         change, after = _resolve(signal, state, stored.last_seen_at)
-    return Transition(stored=stored, change=change, state=after)
+    return Transition(stored=stored, change=change, state=after, before=state.labels if state is not None else {})
 
 
 def fold(batch: Iterable[StoredSignal], states: dict[Key, AlertState]) -> tuple[Transition, ...]:
@@ -72,6 +76,8 @@ def _fire(signal: Signal, state: AlertState | None, at: datetime) -> tuple[Chang
     if state is None:
         return Change.OPENED, _state(signal, Status.FIRING, None, at)
     if state.status is Status.FIRING:
+        if signal.labels.get(LEVEL) != state.labels.get(LEVEL) and signal.starts_at > state.starts_at:
+            return Change.CHANGED, structs.replace(state, starts_at=signal.starts_at, labels=signal.labels)
         # The latest start is kept: a resolved signal that ended before it belongs to an earlier episode.
         return Change.CONTINUES, structs.replace(state, starts_at=max(state.starts_at, signal.starts_at))
     if state.ends_at is None or signal.starts_at > state.ends_at:

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     CLOSE = "close"
     NOTIFY = "notify"
     RECONCILE = "reconcile"
+    POLL = "poll"
 
 
 class Bells:

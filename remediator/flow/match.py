@@ -85,7 +85,7 @@ def matched(steps: tuple[Transition, ...], rulebook: Rulebook) -> Matched:
     for step in steps:
         key = (step.state.source, step.state.fingerprint)
         states[key] = step.state
-        rules = rulebook.matching(step.stored.signal.labels) if step.change in BEGINS else ()
+        rules = _asked(step, rulebook)
         entry = transition_entry(step, len(rules))
         if entry is not None:
             entries.append(entry)
@@ -99,6 +99,16 @@ def matched(steps: tuple[Transition, ...], rulebook: Rulebook) -> Matched:
         entries=tuple(entries),
         resolved=tuple(resolved),
     )
+
+
+def _asked(step: Transition, rulebook: Rulebook) -> tuple[Rule, ...]:
+    """Return the rules that have to decide: of an alert whose level has changed, those that did not match it before."""
+    if step.change in BEGINS:
+        return rulebook.matching(step.stored.signal.labels)
+    if step.change is not Change.CHANGED:
+        return ()
+    known = {rule.name for rule in rulebook.matching(step.before)}
+    return tuple(rule for rule in rulebook.matching(step.stored.signal.labels) if rule.name not in known)
 
 
 def _candidate(step: Transition, rule: Rule) -> NewCandidate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remediator.flow.asking import Lookout
+from remediator.flow.measuring import Watch
 from remediator.model.pause import Pause
 from remediator.model.policy import Policy
 from remediator.ports.actions import ActionStore, EvidenceStore
@@ -89,6 +90,7 @@ class Parts:
     owner: str
     pause_file: PauseFile | None = None
     lookout: Lookout | None = None
+    watch: Watch | None = None
 
     def paused_here(self) -> tuple[Pause, ...]:
         """Return the pause that a file on this machine makes, if it does."""

@@ -15,6 +15,7 @@ the next poll. A crash anywhere leaves the row that says what is next, for this 
 - close: the incident ends when all is silent and healthy (``flow.close``)
 - notify: people are told, from the outbox (``flow.notify``)
 - reconcile: Alertmanager is asked what the inbox was not told, and Prometheus what it missed (``flow.reconcile``)
+- poll: Prometheus is asked for every row of the threshold table (``flow.poll``, ``core.thresholds``)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from remediator.flow.lane import Lane
 from remediator.flow.match import Match
 from remediator.flow.notify import NotifyPeople
 from remediator.flow.parts import Parts
+from remediator.flow.poll import Poll
 from remediator.flow.reconcile import Reconcile
 from remediator.flow.rematch import Rematch
 from remediator.flow.verify import Verify
@@ -61,6 +63,8 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
         ]
         if parts.lookout is not None:
             steps.append((Stage.RECONCILE, Reconcile(parts, bells, parts.lookout).step, 1))
+        if parts.watch is not None:
+            steps.append((Stage.POLL, Poll(parts, bells, parts.watch).step, 1))
         lanes = tuple(
             Lane(
                 stage=stage,

@@ -18,6 +18,7 @@ class EntryKind(StrEnum):
     SIGNALS_TRUNCATED = "signals.truncated"
     ALERT_FIRING = "alert.firing"
     ALERT_REOPENED = "alert.reopened"
+    ALERT_CHANGED = "alert.changed"
     ALERT_RESOLVED = "alert.resolved"
     ALERT_MISSED = "alert.missed"
     INCIDENT_OPENED = "incident.opened"

@@ -119,14 +119,15 @@ class Database:
         self.drawn = dict(self.numbers)
         self.down = False
         self.pulse: Row = {"at": None, "before_at": None}
-        self._tables["duties"].rows["lookout"] = {
-            "name": "lookout",
-            "turn": 0,
-            "owner": "",
-            "due_at": BEGINNING,
-            "began_at": None,
-            "lease_until": None,
-        }
+        for duty in ("lookout", "poller"):
+            self._tables["duties"].rows[duty] = {
+                "name": duty,
+                "turn": 0,
+                "owner": "",
+                "due_at": BEGINNING,
+                "began_at": None,
+                "lease_until": None,
+            }
 
     def __getattr__(self, name: str) -> Table:
         """Return a table by its name."""

@@ -1,0 +1,177 @@
+"""The threshold table polled: series take the way of every alert, unknown does nothing, and restarts forget nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from msgspec import structs
+
+from remediator.flow.bells import Bells
+from remediator.flow.poll import Poll
+from remediator.model.measure import Answer, Phase, Unseen
+from remediator.model.rule import Matcher, MatchOp, Threshold
+from remediator.ports.measuring import Query
+from tests.flow.measured import ROW, SIGNS, Measured, Says, T, a_row, measured
+from tests.flow.rig import deployment
+
+SLOW = Threshold(expr="sum by (x) (y)", unit="percent", warning=70, critical=85, for_s=30, recover_below=65)
+
+
+async def kinds(m: Measured) -> list[str]:
+    """Return the kinds of the ledger entries, in order."""
+    return await m.r.kinds()
+
+
+async def test_over_the_threshold_and_back(database: str) -> None:
+    """A warning acts once, a rise is the same incident, and below the value of recovery it ends."""
+    async with measured(database, a_row(threshold=structs.replace(SLOW, for_s=0))) as m:
+        m.r.put(deployment())
+        for value in (10.0, 71.0, 91.0, 67.0, 60.0):
+            m.says.values = {"backstage": value}
+            await m.tick()
+            m.r.rolled_out()
+        await m.r.hasten()
+        assert len(m.r.writes()) == 1
+        assert await m.r.sql.fetchval("SELECT count(*) FROM remediator.incidents") == 1
+        words = [entry.summary for entry in await m.r.entries() if entry.kind.startswith("alert.")]
+        assert words == [
+            "cpu-usage of backstage/backstage fires: warning for 0 s: 71 % (warning from 70 %, critical from 85 %)",
+            "cpu-usage of backstage/backstage fires on: critical for 0 s: 91 % (warning from 70 %, critical from 85 %)",
+            "cpu-usage of backstage/backstage fires on: warning for 0 s: 67 % (warning from 70 %, critical from 85 %)",
+            "cpu-usage of backstage/backstage is over: 60 %, below 65 % for 0 s",
+        ]
+        assert (await kinds(m))[-1] == "incident.resolved"
+        turned = [one for one in m.r.ear.outcomes("poll") if one != "polled"]
+        assert turned == ["fires", "rises", "eases", "ends"]
+
+
+async def test_all_rows_are_asked_for_one_moment(database: str) -> None:
+    """And Prometheus itself is asked first whether it is to be believed."""
+    other = a_row(name="memory-usage", threshold=structs.replace(SLOW, expr="up"))
+    async with measured(database, a_row(), other) as m:
+        m.says.values = {"backstage": 10.0}
+        await m.tick()
+        assert {one.expr.partition("(")[0] for one in m.says.asked} == {"label_replace", "sum by ", "up"}
+        assert len({one.at for one in m.says.asked}) == 1
+        assert [one.dated for one in m.says.asked if one.expr == "up"] == [True]
+
+
+async def test_unknown_does_nothing_until_people_are_told_once(database: str) -> None:
+    """Prometheus is gone: no signal, no end, one message; and seen again, it goes on where it was."""
+    async with measured(database) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        before = await kinds(m)
+        m.says.problem = Unseen.UNREACHABLE
+        await m.tick()
+        await m.tick(passed_s=300)
+        assert await kinds(m) == before
+        assert m.r.people.heard == []
+        await m.tick(passed_s=301)
+        await m.tick(passed_s=300)
+        (heard,) = m.r.people.heard
+        assert heard["urgent"]
+        assert "the row cpu-usage of the threshold table has been unknown for 10 min" in heard["message"]
+        assert "unreachable: p:9090" in heard["message"]
+        assert (await kinds(m)).count("monitoring.lost") == 1
+        m.says.problem, m.says.values = None, {"backstage": 60.0}
+        await m.tick()
+        assert (await kinds(m)).count("monitoring.found") == 1
+        assert (await kinds(m)).count("alert.resolved") == 1
+
+
+async def test_a_prometheus_that_is_not_to_be_believed_sets_nothing_off(database: str) -> None:
+    """It has been wiped, and says 99 percent."""
+    async with measured(database) as m:
+        m.says.values, m.says.signs = {"backstage": 99.0}, Unseen.FRESH
+        await m.tick()
+        assert await kinds(m) == []
+        assert (await m.watch.store.load()).rows[0].unknown_why == "fresh"
+
+
+async def test_a_restart_neither_forgets_nor_fires_early(database: str) -> None:
+    """Pending for 20 seconds in one process, and for ten more in another."""
+    async with measured(database, a_row(threshold=SLOW)) as m:
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        await m.tick(passed_s=20)
+        assert (await m.watch.store.load()).series[0].phase is Phase.PENDING
+        assert await kinds(m) == []
+        await m.tick(passed_s=10)
+        assert (await kinds(m))[0] == "alert.firing"
+
+
+async def test_a_tick_that_was_overtaken_says_nothing(database: str) -> None:
+    """Another replica became the poller while Prometheus was thinking."""
+    async with measured(database) as m:
+
+        class Slow(Says):
+            async def ask(self, query: Query, work: Callable[[Answer], T]) -> T:
+                if query.expr == SIGNS:
+                    await m.r.sql.execute("UPDATE remediator.duties SET owner = 'another' WHERE name = 'poller'")
+                return await super().ask(query, work)
+
+        m.watch = replace(m.watch, prometheus=Slow(values={"backstage": 99.0}))
+        m.poll = Poll(m.r.parts, m.poll.bells, m.watch)
+        await m.tick()
+        assert await kinds(m) == []
+        assert m.r.ear.outcomes("poll") == ["overtaken"]
+
+
+async def test_two_replicas_poll_in_turn_and_follow_each_other(database: str) -> None:
+    """One polls; when it gives no sign of life any more, the other goes on from what it left."""
+    async with measured(database, a_row(threshold=SLOW)) as m:
+        m.says.values = {"backstage": 75.0}
+        other = Poll(replace(m.r.parts, owner="other"), Bells(), m.watch)
+        async with asyncio.TaskGroup() as replicas:
+            replicas.create_task(m.poll.step())
+            replicas.create_task(other.step())
+        first, second = (m.poll, other) if m.poll.polling else (other, m.poll)
+        await m.r.sql.execute(
+            """UPDATE remediator.duties SET lease_until = lease_until - interval '9 s',
+                      due_at = due_at - interval '40 s' WHERE name = 'poller'"""
+        )
+        await second.step()
+        await first.step()
+        assert [one.polling for one in (first, second)] == [False, True]
+        assert m.r.ear.outcomes("poll") == ["polled", "polled", "rests"]
+
+
+async def test_a_row_that_is_gone_ends_its_alerts(database: str) -> None:
+    """Else its incident would stay open for ever."""
+    async with measured(database) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        m.r.rules.rules, m.r.rules.digest = (), "another"
+        await m.tick()
+        assert (await kinds(m)).count("alert.resolved") == 1
+        assert (await m.watch.store.load()).series == ()
+
+
+async def test_a_rule_for_critical_alone_waits_for_the_rise(database: str) -> None:
+    """A warning is none of its business; the rise asks it, and the row's own rule not once more."""
+    critical = Matcher(label="severity", op=MatchOp.EQUAL, value="critical")
+    paging = structs.replace(a_row(), name="pages", threshold=None, match=(*a_row().match, critical))
+    async with measured(database, a_row(), paging) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        seen = "SELECT rule FROM remediator.candidates ORDER BY id"
+        assert [row["rule"] for row in await m.r.rows(seen)] == [ROW]
+        m.says.values = {"backstage": 95.0}
+        await m.tick()
+        assert [row["rule"] for row in await m.r.rows(seen)] == [ROW, "pages"]
+
+
+async def test_series_of_others_are_none_of_ours(database: str) -> None:
+    """What the row's own rule would not take is neither remembered nor missed."""
+    mine = Matcher(label="deployment", op=MatchOp.EQUAL, value="backstage")
+    async with measured(database, a_row(match=(*a_row().match, mine))) as m:
+        m.says.values = {"backstage": 10.0, "other": 99.0}
+        await m.tick()
+        assert [one.labels["deployment"] for one in (await m.watch.store.load()).series] == ["backstage"]
+        assert await kinds(m) == []
