@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from remediator.cli.reading import add_database_arguments, at_desk
 from remediator.core.chain import Audit, check_anchor, checkpoint_of
 from remediator.desk import Desk
 from remediator.flow.patrol import covered
-from remediator.model.errors import ConfigError
+from remediator.model.errors import ConfigError, PortError
 from remediator.model.seal import Checkpoint, Finding, Harm, Seal
 from remediator.ports.seals import Unsealed
 
@@ -102,7 +103,7 @@ def _anchors(files: list[Path], report: Report, *, named: bool) -> dict[int, lis
     found: dict[int, list[Checkpoint]] = defaultdict(list)
     for file in files:
         before = report.checkpoints
-        for checkpoint in read_checkpoints(file):
+        for checkpoint in _read(file, named=named):
             report.checkpoints += 1
             if checkpoint not in found[checkpoint.seal]:
                 found[checkpoint.seal].append(checkpoint)
@@ -110,6 +111,16 @@ def _anchors(files: list[Path], report: Report, *, named: bool) -> dict[int, lis
             raise ConfigError(f"{file}: there is no checkpoint in it; give the daemon's checkpoints or its JSON log")
         report.files.append(str(file))
     return found
+
+
+def _read(file: Path, *, named: bool) -> Iterator[Checkpoint]:
+    """Yield a file's checkpoints; one that was named and cannot be read is a fault of the command line."""
+    try:
+        yield from read_checkpoints(file)
+    except PortError as error:
+        if not named:
+            raise
+        raise ConfigError(f"--checkpoints {error.message}; name a daemon's checkpoint file or its JSON log") from error
 
 
 def _nothing_sealed(unsealed: Unsealed) -> Finding:

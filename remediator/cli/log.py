@@ -73,7 +73,16 @@ async def _print(args: argparse.Namespace, desk: Desk) -> int:
             await desk.clock.sleep(FOLLOW_S)
         after = max(last - LOOK_BACK, first - 1)
         found = await desk.view.entries(LedgerQuery(after=after, incident=args.incident, limit=BATCH))
-    if not last and not args.json:
+    return Exit.OK if last else _nothing(args)
+
+
+def _nothing(args: argparse.Namespace) -> Exit:
+    """Say that there is nothing to show; an incident that was asked for by its number should be there."""
+    if args.incident is not None and not args.since:
+        words = f"remediator: the ledger has no incident {args.incident}; remediator log shows what it has"
+        print(words, file=sys.stderr)
+        return Exit.NOT_FOUND
+    if not args.json:
         print("the ledger has nothing of that; see remediator log --help", file=sys.stderr)
     return Exit.OK
 

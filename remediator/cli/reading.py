@@ -69,7 +69,7 @@ def guarded(args: argparse.Namespace, work: Callable[[], int]) -> int:
             print(f"remediator: {problem}", file=sys.stderr)
         return Exit.FAULTY
     except PortError as error:
-        print(f"remediator: the ledger cannot be used: {error}", file=sys.stderr)
+        print(f"remediator: the ledger cannot be used: {error.message}", file=sys.stderr)
         if args.database_url or os.environ.get("REMEDIATOR_DATABASE_URL"):
             print("look whether --database-url (REMEDIATOR_DATABASE_URL) is right and its server runs", file=sys.stderr)
         return Exit.FAILED

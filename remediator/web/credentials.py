@@ -142,7 +142,8 @@ class Credentials:
                 file.refresh()
                 self._warn_if_exposed(file)
             except ConfigError as error:
-                problems.extend(error.problems)
+                flag = "--webhook-token-file" if file is self._tokens else "--webhook-basic-auth-file"
+                problems.extend(f"{flag} {problem}" for problem in error.problems)
         if problems:
             raise ConfigError(*problems)
         self._next_look = self._monotonic() + RECHECK_S

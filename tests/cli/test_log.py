@@ -61,6 +61,15 @@ def test_one_incident_alone(ask: Type) -> None:
     assert ask("log", "--incident", str(HEALED), "--json").out == said.out
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_an_incident_that_is_not_there(ask: Type, words: tuple[str, ...]) -> None:
+    """As explain says it; that nothing happened to an incident in some time is no fault."""
+    said = ask("log", "--incident", "4711", *words)
+    assert (said.code, said.out) == (3, "")
+    assert "the ledger has no incident 4711" in said.err
+    assert ask("log", "--incident", str(HEALED), "--since", "1s").code == 0
+
+
 def test_the_newest_lines(ask: Type) -> None:
     """At most so many, the newest, oldest of them first."""
     everything = ask("log").lines[1:]

@@ -183,7 +183,10 @@ def test_all_faults_of_all_files_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path / "missing", users)
     assert len(caught.value.problems) == 4
-    assert "cannot be read: No such file" in caught.value.problems[0]
+    assert caught.value.problems[0].startswith(
+        f"--webhook-token-file {tmp_path / 'missing'}: cannot be read: No such file"
+    )
+    assert caught.value.problems[1].startswith(f"--webhook-basic-auth-file {users}:1: ")
     assert "shorter than 8" in caught.value.problems[2]
 
 
