@@ -40,6 +40,10 @@ class Match:
         ahead: list[Ahead] = []
 
         def judge(signals: tuple[StoredSignal, ...], states: dict[AlertKey, AlertState]) -> Matched:
+            # Asked again where what came of it could not be stored: then what was read ahead is nobody's.
+            for former in ahead:
+                former.settle(())
+            ahead.clear()
             made = matched(fold(signals, states), self.parts.rulebook)
             reads = self.assess.read_ahead(made.candidates)
             if reads is not None:

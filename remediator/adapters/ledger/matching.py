@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -11,15 +14,22 @@ from msgspec import Struct
 
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission
+from remediator.adapters.ledger.errors import LedgerReason
 from remediator.adapters.ledger.pool import Connection, LedgerPool, transaction
 from remediator.adapters.ledger.queries import QUERIES
+from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import LedgerError
 from remediator.model.incident import Candidate, Cause
-from remediator.model.signal import AlertState
+from remediator.model.signal import AlertState, StoredSignal
 from remediator.ports.matching import AlertKey, Judge, JudgeAgain, Matched, MatchReport, NewCandidate
 
 FEW = 8
 """Up to so many signals are matched under the admission's lock from the start, where it is free."""
+
+REFUSED = frozenset({LedgerReason.DATA, LedgerReason.CONFLICT})
+MOST_ASIDE = 20
+ASIDE_S = 3600.0
+"""How many signals are put aside at most within so many seconds."""
 
 
 class _Made(Struct, frozen=True):
@@ -39,9 +49,52 @@ class LedgerMatchStore:
     def __init__(self, pool: LedgerPool) -> None:
         """Work on ``pool``."""
         self._pool = pool
+        self._aside: deque[float] = deque()
 
     async def match(self, limit: int, judge: Judge) -> MatchReport:
-        """Match up to ``limit`` signals; ``busy`` where another replica has been matching for all the time."""
+        """Match up to ``limit`` signals; ``busy`` where another replica has been matching for all the time.
+
+        What the database refuses for its data is halved until it stands alone, and put aside then: people are told, and
+        the others go on. Where that happens often it is not the data: then all wait.
+        """
+        taken: list[int] = []
+
+        def judging(signals: tuple[StoredSignal, ...], states: dict[AlertKey, AlertState]) -> Matched:
+            taken[:] = [signal.id for signal in signals]
+            return judge(signals, states)
+
+        while True:
+            try:
+                return await self._match(limit, judging)
+            except LedgerError as error:
+                if error.reason not in REFUSED or not taken or self._too_many():
+                    raise
+                if len(taken) == 1:
+                    await self._put_aside(taken[0], str(error))
+                    return MatchReport(count=1)
+                limit = len(taken) // 2
+                taken.clear()
+
+    def _too_many(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        while self._aside and self._aside[0] < now - ASIDE_S:
+            self._aside.popleft()
+        return len(self._aside) >= MOST_ASIDE
+
+    async def _put_aside(self, signal: int, reason: str) -> None:
+        self._aside.append(asyncio.get_running_loop().time())
+        async with transaction(self._pool, QUERIES["lock_matching"]) as connection:
+            found = await connection.fetchrow(QUERIES["put_signal_aside"], signal, reason)
+            if found is None:
+                return
+            summary = f"{found['name']} ({found['status']}) was taken and cannot be judged, it was put aside: {reason}"
+            data = {"source": found["source"], "fingerprint": found["fingerprint"], "path": f"signal {signal}"}
+            entry = NewEntry(kind=EntryKind.SIGNAL_QUARANTINED, summary=summary, data={**data, "reason": reason})
+            await connection.execute(QUERIES["append_entries"], rows.entries_json([entry]))
+            message = {"incident": None, "payload": _message(summary)}
+            await connection.execute(QUERIES["put_outbox"], rows.as_json([message]))
+
+    async def _match(self, limit: int, judge: Judge) -> MatchReport:
         mine = False
         try:
             async with transaction(self._pool, QUERIES["lock_matching"]) as connection:
@@ -71,6 +124,20 @@ class LedgerMatchStore:
                 await lock_admission(connection)
                 await _write(connection, Matched(candidates=candidates), [])
         return (states[-1].source, states[-1].fingerprint) if states else None
+
+
+def _message(summary: str) -> dict[str, Any]:
+    """Return what people are told of an alert that nobody will look after."""
+    return {
+        "incident": None,
+        "title": "an alert cannot be judged",
+        "severity": "P2",
+        "target": "",
+        "rule": "",
+        "action": None,
+        "message": summary,
+        "urgent": True,
+    }
 
 
 def _states(waiting: Sequence[rows.Row]) -> dict[AlertKey, AlertState]:

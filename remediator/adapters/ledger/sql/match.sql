@@ -26,10 +26,12 @@ ORDER BY signals.id;
 -- All that comes of a batch of signals, in one round trip: JSON arrays of the alerts' states ($1), of new candidates ($2)
 -- and of entries ($3), and the signals that have been judged ($4). A signal under a rule waits at most once. Who matches
 -- may assess at once what it has made: then the candidates are leased for $5 seconds, and told; else ($5 is 0) others are
--- woken to take them.
+-- woken to take them. (An index has the names of alerts, and takes none that is longer than 2,700 bytes.)
 WITH present AS (
     INSERT INTO remediator.alerts (source, fingerprint, status, starts_at, ends_at, changed_at, labels)
-    SELECT source, fingerprint, status, starts_at, ends_at, changed_at, labels
+    SELECT source, fingerprint, status, starts_at, ends_at, changed_at,
+           CASE WHEN octet_length(labels ->> 'alertname') > 2000
+                THEN labels || jsonb_build_object('alertname', left(labels ->> 'alertname', 500)) ELSE labels END
     FROM jsonb_to_recordset($1::jsonb)
         AS given (source text, fingerprint text, status text, starts_at timestamptz, ends_at timestamptz,
                   changed_at timestamptz, labels jsonb)
@@ -57,6 +59,18 @@ WITH present AS (
 SELECT (SELECT json_agg(made) FROM made WHERE $5::float8 > 0)::text AS leased,
        CASE WHEN $5::float8 = 0 AND EXISTS (SELECT FROM made)
             THEN pg_notify('remediator', 'assess')::text END AS woken;
+
+-- name: put_signal_aside
+-- A signal that cannot be judged leaves the inbox, so that it is in nobody's way; tells what it was, if it was there.
+WITH gone AS (
+    DELETE FROM remediator.inbox WHERE signal = $1 RETURNING signal
+), kept AS (
+    INSERT INTO remediator.quarantine (source, path, reason, raw)
+    SELECT source, 'signal ' || id, $2, left(labels::text, 4096)
+    FROM gone JOIN remediator.signals ON signals.id = gone.signal
+)
+SELECT source, fingerprint, status, left(labels ->> 'alertname', 200) AS name
+FROM gone JOIN remediator.signals ON signals.id = gone.signal;
 
 -- name: hasten_incidents
 -- The alerts of these incidents have ended: look at them now.
