@@ -14,8 +14,9 @@ _HEAD = """# Commands
 <!-- Made by `python -m remediator.cli.commands_page`; a test compares. Change the code, then make it anew. -->
 
 `remediator COMMAND`. Commands that read the ledger find it by themselves on the machine of the daemon; elsewhere they
-are told by `--database-url`. They are coloured on a terminal and plain in a pipe (`NO_COLOR` and `FORCE_COLOR` decide
-otherwise); control characters in labels are shown spelt, `--json` holds them as `\\uXXXX`.
+are told by `--database-url`. On a terminal they are coloured and folded to its width, in a pipe plain, with a line for
+each entry (`NO_COLOR` and `FORCE_COLOR` decide otherwise about colours); control characters in labels are shown spelt,
+`--json` holds them as `\\uXXXX`.
 """
 _SERVE = """
 Each setting is a flag, an environment variable and a key of the file: [settings](settings.md).
