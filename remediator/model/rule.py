@@ -107,10 +107,24 @@ class Rung(Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
 
 
+class Source(Struct, frozen=True, kw_only=True):
+    """One way to measure what a row is about: an expression for one kind of monitoring, under a name its users know.
+
+    ``needs`` are selectors of series. The expression can give something where all the selectors of one of these groups
+    select something; empty: that cannot be told beforehand.
+    """
+
+    name: str
+    expr: str
+    needs: tuple[tuple[str, ...], ...] = ()
+
+
 class Threshold(Struct, frozen=True, kw_only=True):
     """The metric part of a rule made from a row of the threshold table.
 
-    ``recover_below`` is the value under which the metric must be again; None: the warning threshold.
+    ``recover_below`` is the value under which the metric must be again; None: the warning threshold. ``sources`` are
+    the ways to measure it, the preferred one first; ``expr`` is that one's expression until ``core.sources.choose`` has
+    found out which of them this Prometheus has series for. ``pinned``: the author wants no other than the first.
     """
 
     expr: str
@@ -119,6 +133,8 @@ class Threshold(Struct, frozen=True, kw_only=True):
     critical: float
     for_s: int
     recover_below: float | None = None
+    sources: tuple[Source, ...] = ()
+    pinned: bool = False
 
 
 class Rule(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from remediator.core.match import NEVER_ACTED_ON, needs_a_label, wanted_values
 from remediator.model.rule import Limits, Matcher, MatchOp, Recovery, Rule, TargetSpec, Threshold
 from remediator.rulebook.duration import duration_text
 from remediator.rulebook.faults import Fault
+from remediator.rulebook.measures import source_faults, sources_of
 from remediator.rulebook.parse import Entry
 from remediator.rulebook.shapes import (
     NAME_PATTERN,
@@ -43,6 +44,7 @@ def faults_between_fields(entry: Entry[Any]) -> Iterator[Fault]:
         stated = f"it must be quiet for {duration_text(recover.for_)}, within {duration_text(recover.within)}"
         yield entry.fault(f"recovery can never be seen: {stated}; make 'within' the longer one", "recover")
     yield from _threshold_faults(entry)
+    yield from source_faults(entry)
 
 
 def _target_faults(entry: Entry[Any], target: TargetShape, matchers: tuple[Matcher, ...]) -> Iterator[Fault]:
@@ -134,8 +136,11 @@ def build_rule(entry: Entry[RuleShape], shape: RuleShape) -> Rule:
 def build_threshold(entry: Entry[ThresholdShape], shape: ThresholdShape) -> Rule:
     """Return the rule of a row of the threshold table: alerts that mean the same set it off."""
     matchers = (_alert_matcher(list(dict.fromkeys([shape.name, *shape.alerts]))), *_flat(shape.match))
+    sources = sources_of(shape)
     threshold = Threshold(
-        expr=shape.expr,
+        expr=sources[0].expr,
+        sources=sources,
+        pinned=shape.source is not None,
         unit=shape.unit,
         warning=shape.warning,
         critical=shape.critical,

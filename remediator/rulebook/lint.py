@@ -11,6 +11,7 @@ from remediator.core.regex import words
 from remediator.model.rule import MatchOp, Rule, Severity
 from remediator.rulebook.duration import duration_text
 from remediator.rulebook.faults import Fault
+from remediator.rulebook.measures import source_warnings
 from remediator.rulebook.parse import Entry
 
 SHORT_COOLDOWN_S = 60
@@ -24,6 +25,8 @@ def warnings_of(entry: Entry[Any], rule: Rule) -> Iterator[Fault]:
     yield from _unreachable(entry, rule)
     yield from _expressions(entry, rule)
     yield from _ladder(entry, rule)
+    if rule.threshold is not None:
+        yield from source_warnings(entry, rule.threshold)
 
 
 def _cooldown(entry: Entry[Any], rule: Rule) -> Iterator[Fault]:

@@ -45,7 +45,8 @@ change that would drop more than half of the rules is refused, unless the direct
 
 `remediator check` also says what is valid and odd: a cooldown too short to see the effect, a rule that every alert has
 to be compared with, matchers that cannot all hold, an expression that is a plain value or anchored twice, a P1 rule
-that does not end by telling people, the same step twice in a row.
+that does not end by telling people, the same step twice in a row, a source that can never be chosen, milliseconds in a
+row of seconds.
 """
 
 
@@ -55,12 +56,18 @@ def reference_text() -> str:
     cases = case_file_schema()["$defs"]
     parts = [_HEAD]
     parts += _section("A rule", "Under `rules:`.", rules["RuleShape"], rules)
-    own = {"expr", "unit", "warning", "critical", "for", "alerts", "match", "recover"}
+    own = {"expr", "sources", "source", "unit", "warning", "critical", "for", "alerts", "match", "recover"}
     parts += _section(
         "A row of the threshold table",
         "Under `thresholds:`. It has the fields of a rule, and these; `match` may be left out. Each row becomes a rule"
         " that alerts of the row's own name, and of those in `alerts`, set off.",
         _only(rules["ThresholdShape"], own),
+        rules,
+    )
+    parts += _section(
+        "`sources`",
+        "One entry for each kind of monitoring that can answer the row.",
+        rules["SourceShape"],
         rules,
     )
     parts += _section(

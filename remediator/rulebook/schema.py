@@ -41,6 +41,10 @@ def rule_file_schema() -> dict[str, Any]:
     schema["$defs"] |= {"Rung": rung} | parts
     for shape in (RuleShape, ThresholdShape):
         schema["$defs"][shape.__name__]["properties"]["ladder"]["items"] = {"$ref": "#/$defs/Rung"}
+    schema["$defs"]["ThresholdShape"] |= {
+        "oneOf": [{"required": ["expr"]}, {"required": ["sources"]}],
+        "dependentRequired": {"source": ["sources"]},
+    }
     return schema
 
 

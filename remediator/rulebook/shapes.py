@@ -85,6 +85,7 @@ WorkloadText = Annotated[
     _matching(WORKLOAD_PATTERN, "does not name a workload; write '{namespace}/{workload}' or 'backstage/postgres'"),
     WithJsonSchema({"type": "string", "pattern": WORKLOAD_PATTERN, "examples": ["{namespace}/{workload}"]}),
 ]
+Expression = Annotated[str, Field(min_length=1), AfterValidator(_expression)]
 Matchers = Annotated[tuple[Matcher, ...], PlainValidator(_matchers), WithJsonSchema(_MATCHER_SCHEMA)]
 Step = Annotated[Rung, PlainValidator(parse_rung), WithJsonSchema({"title": "Rung"})]
 Loose = Field(strict=False)
@@ -217,11 +218,31 @@ class RuleShape(EntryShape, title="Rule"):
     recover: RecoverShape = Field(default_factory=RecoverShape, description="What recovered means.")
 
 
+class SourceShape(Shape, title="Source"):
+    """One way to measure a row: an expression for one kind of monitoring."""
+
+    name: Name = Field(description="The monitoring that has these series, as its users call it: istio, traefik, ...")
+    expr: Expression = Field(
+        description="PromQL that gives one value for each target, in the row's unit, with labels that lead to the"
+        " target; label_replace() gives them the names that the row expects."
+    )
+
+
 class ThresholdShape(EntryShape, title="Row of the threshold table"):
     """A row of the threshold table: a metric, two thresholds, and what to do above them."""
 
-    expr: Annotated[str, Field(min_length=1), AfterValidator(_expression)] = Field(
-        description="PromQL that gives one value for each target."
+    expr: Expression | None = Field(
+        default=None, description="PromQL that gives one value for each target. Either this or `sources`."
+    )
+    sources: list[SourceShape] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        description="Ways to measure it, the preferred one first. The first whose series Prometheus has is taken, and"
+        " kept as long as it has them.",
+    )
+    source: Name | None = Field(
+        default=None, description="The name of the one among `sources` that is to be taken, whatever Prometheus has."
     )
     unit: str = Field(min_length=1, max_length=20, description="What the value counts: percent, seconds, ...")
     warning: float = Field(description="Above this it is worth telling people.")

@@ -17,6 +17,7 @@ from remediator.model.rule import (
     Rule,
     Rung,
     Severity,
+    Source,
     TargetSpec,
     Threshold,
 )
@@ -120,6 +121,7 @@ def test_threshold_rows() -> None:
         critical=85.5,
         for_s=120,
         recover_below=65,
+        sources=(Source(name="", expr="sum by (namespace, workload) (cpu)", needs=(("cpu",),)),),
     )
     assert rule.target.namespace_label == "exported_namespace"
     assert [str(matcher) for matcher in rule.match] == [
