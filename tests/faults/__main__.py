@@ -10,10 +10,15 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from remediator.adapters.clock import SystemClock
+from tests.faults.campaign import IDLE
 from tests.faults.proof import LONG, PARTS, SHORT, Ended, Part
+from tests.faults.stage import Kind
+
+KINDS = dict.fromkeys([IDLE, *(kind.name.lower() for kind in Kind)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,14 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
     parser.add_argument("--short", action="store_true", help="samples only: a few minutes")
+    parser.add_argument("--kinds", default="", help=f"kill only at points of these, by comma: {', '.join(KINDS)}")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
+    kinds = frozenset(filter(None, options.kinds.split(",")))
+    if not kinds <= KINDS.keys():
+        parser.error(f"there is no kind {min(kinds - KINDS.keys())}; the kinds are {', '.join(KINDS)}")
     # Connections of replicas that were killed end in the middle of a word: that is what is wanted here.
     for name in ("aiohttp.server", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    length = SHORT if options.short else LONG
+    length = replace(SHORT if options.short else LONG, only=kinds)
     began = SystemClock().monotonic()
     ended = {name: part(length, partial(_say, began, name)) for name, part in _chosen(options.parts).items()}
     print("\n".join(closing_lines(ended)), flush=True)

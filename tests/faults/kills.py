@@ -202,7 +202,7 @@ class Massacre:
                 await starting.daemon.launch()
             try:
                 async with asyncio.timeout(REACH_S):
-                    await self.killer.struck.wait()
+                    await self._struck(driving)
             except TimeoutError:
                 self.toll.missed.append(f"{kind.name.lower()}: {moment}")
                 self.killer.rest()
@@ -256,6 +256,17 @@ class Massacre:
             await asyncio.sleep(LOOK_S)
         while await self.stage.resolve(self._somebody(), target, since=since) != 200:
             await asyncio.sleep(LOOK_S)
+
+    async def _struck(self, driving: asyncio.Task[None]) -> None:
+        """Wait until somebody has died; where that is after the alert's end, do not wait for next looks either."""
+        while not self.killer.struck.is_set():
+            if self.haste and driving.done():
+                await _free(self.stage)
+            try:
+                async with asyncio.timeout(0.5):
+                    await self.killer.struck.wait()
+            except TimeoutError:
+                continue
 
     def _bury(self, kind: Kind, moment: Moment) -> None:
         """Write down who died."""

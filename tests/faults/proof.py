@@ -33,11 +33,16 @@ PROGRESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long it takes. ``sample``: kill points of each kind, None for all; ``seeds``: of the simulation."""
+    """How long it takes.
+
+    ``sample``: kill points of each kind, None for all; ``seeds``: of the simulation. ``only``: kinds whose points are
+    tried, all where none is given.
+    """
 
     sample: int | None
     seeds: int
     short: bool = False
+    only: frozenset[str] = frozenset()
 
 
 LONG = Length(None, 1000)
@@ -54,7 +59,7 @@ class Ended:
 
 def kills(length: Length, say: Say) -> Ended:
     """`kill -9` at each point x each kind of action x both replicas."""
-    campaign = Campaign(say, length.sample)
+    campaign = Campaign(say, length.sample, length.only)
     with (
         tempfile.TemporaryDirectory(prefix="remediator-faults-") as folder,
         DatabaseServer(Path(folder) / "pg") as server,

@@ -38,7 +38,8 @@ def test_a_campaign_knows_what_it_missed() -> None:
     assert "nobody died before PATCH deployments of RestartIt" in campaign.missing()
     assert "nobody died after PATCH deployments of RestartIt" not in campaign.missing()
     assert "restart: before claim_actions, time 2" in campaign.unmet()
-    assert "nothing was learnt of scale" in Campaign(print).missing()
+    assert "nothing was learnt of ScaleIt" in Campaign(print).missing()
+    assert Campaign(print, only=frozenset({"idle"})).missing() == []
 
 
 def test_tolls_add_up() -> None:
