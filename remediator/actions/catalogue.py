@@ -47,6 +47,12 @@ def parse(action: str, raw: dict[str, Any]) -> Parameters:
     return parse_parameters(known, raw)
 
 
+def needs_surroundings(rule: Rule, rung: int) -> bool:
+    """Tell whether a rung of a rule must know who else decides about the workload; one above the ladder need not."""
+    known = ACTIONS.get(rule.ladder[rung].action) if 0 <= rung < len(rule.ladder) else None
+    return known is not None and known.surroundings
+
+
 def draft(rung: Rung, target: Target, facts: Facts, rule: Rule, policy: Policy) -> Plan | CannotPlan:
     """Plan one rung. Raises InvariantBroken for a rung that the loader should never have let in."""
     try:

@@ -1,28 +1,43 @@
-"""Adds pods to a workload, up to a cap. It never takes any away."""
+"""Adds pods to a workload, up to a cap. It never takes any away.
+
+Whoever decides about the number of pods is the one who is told: the autoscaler or KEDA's ScaledObject where there is
+one, by the bound that holds it back; otherwise the workload. What would be taken back at once is not written.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from remediator.actions.shape import ActionType, Parameters, Permission
 from remediator.core.bounds import highest_replicas
 from remediator.model.facts import Facts, WorkloadFacts
+from remediator.model.owners import Keeper, LeverKind, Scaler, Surroundings
 from remediator.model.plan import CannotPlan, PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule
 from remediator.model.target import Kind, Target
 
 Count = Annotated[int, Meta(ge=1, le=1000)]
+BOUNDS = {
+    LeverKind.AUTOSCALER: ("minReplicas", "maxReplicas"),
+    LeverKind.SCALED_OBJECT: ("minReplicaCount", "maxReplicaCount"),
+}
+"""The fields of a lever that hold it back: the fewest and the most pods."""
+PENDING = "Pending"
 
 
 class ScaleParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Either ``to``, the wanted number of pods, or ``step`` more pods than now, up to ``max``."""
+    """Either ``to``, the wanted number of pods, or ``step`` more pods than now, up to ``max``.
+
+    ``allow_gitops``: also where Argo CD or Flux keeps the number as it is in Git, because it is known not to be there.
+    """
 
     to: Count | None = None
     step: Count | None = None
     max: Count | None = None
+    allow_gitops: bool = False
 
 
 def faults(parameters: ScaleParameters) -> tuple[str, ...]:
@@ -38,11 +53,43 @@ def faults(parameters: ScaleParameters) -> tuple[str, ...]:
     return ("say how far: 'to' (how many pods), or 'step' and 'max' (how many more, up to how many)",)
 
 
+class _Size(Struct, frozen=True, kw_only=True):
+    """How many pods there are to be; ``wanted`` is what the rule asks for, ``count`` what is allowed of it."""
+
+    present: int
+    wanted: int
+    count: int
+    numbers: dict[str, int]
+
+
 def plan(target: Target, parameters: ScaleParameters, facts: Facts, _rule: Rule, policy: Policy) -> Plan | CannotPlan:
     """Plan an absolute number of pods above the present one, computed from the facts of this decision."""
     workload = facts.workload
     if workload is None:
         return CannotPlan(reason="unknown", message=f"nothing is known about {target}")
+    obstacle = _obstacle(target, workload, facts)
+    if obstacle is not None:
+        return obstacle
+    around = facts.around or Surroundings()
+    size = _size(target, parameters, workload, around, policy)
+    if isinstance(size, CannotPlan):
+        return size
+    if around.scaler is not None:
+        return _through(target, around.scaler, size, allow_gitops=parameters.allow_gitops)
+    if not parameters.allow_gitops and around.keeper is not None and around.keeper.reverts("spec", "replicas"):
+        return _kept(target, around.keeper, "spec", "replicas")
+    return Plan(
+        action="scale",
+        target=target,
+        summary=_summary(target, size),
+        steps=(_replicas(target, size.count),),
+        undo=(_replicas(target, size.present),),
+        changes=True,
+    )
+
+
+def _obstacle(target: Target, workload: WorkloadFacts, facts: Facts) -> CannotPlan | None:
+    """Return why the workload must not be scaled, or nobody can know whether it may."""
     if workload.deleting:
         return CannotPlan(reason="deleting", message=f"{target} is being deleted")
     if workload.replicas == 0:
@@ -51,21 +98,79 @@ def plan(target: Target, parameters: ScaleParameters, facts: Facts, _rule: Rule,
             message=f"{target} wants 0 pods: somebody has switched it off, and somebody must switch it on",
             numbers={"replicas": 0},
         )
-    wanted = _wanted(parameters, workload)
+    if facts.around is None:
+        return CannotPlan(reason="owner_unknown", message=f"nobody has looked who else scales {target}")
+    if facts.around.unknown:
+        why = "; ".join(facts.around.unknown)
+        return CannotPlan(reason="owner_unknown", message=f"it is not known who else decides about {target}: {why}")
+    homeless = [pod.name for pod in facts.pods if pod.phase == PENDING and not pod.node]
+    if homeless:
+        return CannotPlan(
+            reason="no_node",
+            message=f"{len(homeless)} pods of {target} wait for a node already ({homeless[0]}): more would wait too",
+            numbers={"waiting": len(homeless)},
+        )
+    return None
+
+
+def _size(
+    target: Target, parameters: ScaleParameters, workload: WorkloadFacts, around: Surroundings, policy: Policy
+) -> _Size | CannotPlan:
+    """Return how many pods there are to be, after the rule's cap, one step's bound and the namespace's quotas."""
+    present, wanted = workload.replicas, _wanted(parameters, workload)
     cap = min(parameters.max or policy.max_replicas, policy.max_replicas)
-    bound = highest_replicas(workload.replicas)
+    bound = highest_replicas(present)
     count = min(wanted, cap, bound)
-    numbers = {"replicas": workload.replicas, "wanted": wanted, "cap": cap, "largest_step_to": bound}
-    if count <= workload.replicas:
+    numbers = {"replicas": present, "wanted": wanted, "cap": cap, "largest_step_to": bound}
+    if count <= present:
         return _no_room(target, workload, numbers)
+    tightest = min(around.rooms, key=lambda room: room.pods, default=None)
+    if tightest is None:
+        return _Size(present=present, wanted=wanted, count=count, numbers=numbers)
+    numbers["quota_leaves"] = tightest.pods
+    if tightest.pods == 0:
+        message = f"quota {tightest.quota} leaves no {tightest.key} for another pod of {target}: raise it first"
+        return CannotPlan(reason="quota", message=message, numbers=numbers)
+    return _Size(present=present, wanted=wanted, count=min(count, present + tightest.pods), numbers=numbers)
+
+
+def _through(target: Target, scaler: Scaler, size: _Size, *, allow_gitops: bool) -> Plan | CannotPlan:
+    """Plan the bound of whatever scales the workload: the fewest pods, or the most where it has come to its end."""
+    if scaler.paused:
+        message = f"{scaler.lever} was told to leave {target} alone: resume it, or take its annotation away"
+        return CannotPlan(reason="scaler_paused", message=message, numbers=dict(size.numbers))
+    fewest, most = BOUNDS[scaler.lever.kind]
+    maxed_out = size.present >= scaler.maximum
+    field, before = (most, scaler.maximum) if maxed_out else (fewest, scaler.minimum)
+    count = size.count if maxed_out else min(size.count, scaler.maximum)
+    if count <= (before or 0):
+        message = f"{scaler.lever} asks for at least {before} pods of {target} already, which has {size.present}"
+        return CannotPlan(reason="already", message=message, numbers=dict(size.numbers))
+    if not allow_gitops and scaler.keeper is not None and scaler.keeper.reverts("spec", field):
+        return _kept(scaler.lever, scaler.keeper, "spec", field)
+    was = "nothing" if before is None else before
+    less = _less(count, size.wanted)
+
+    def step(value: int | None) -> PatchObject:
+        expected = {f"spec.{field}": value}
+        return PatchObject(target=target, patch={"spec": {field: value}}, expected=expected, through=scaler.lever)
+
     return Plan(
         action="scale",
         target=target,
-        summary=_summary(target, workload.replicas, count, wanted),
-        steps=(_replicas(target, count),),
-        undo=(_replicas(target, workload.replicas),),
+        summary=f"raise {field} of {scaler.lever} from {was} to {count}: it scales {target}, now {size.present}{less}",
+        steps=(step(count),),
+        undo=(step(before),),
         changes=True,
     )
+
+
+def _kept(what: object, keeper: Keeper, *path: str) -> CannotPlan:
+    """Return the refusal of a change that would be taken back at once, and the ways out."""
+    pointer = "/" + "/".join(path)
+    ways = f"let it ignore {pointer}, change it in Git, or say allow_gitops: true if Git does not have it"
+    message = f"{keeper} keeps {what} as it is in Git and would take it back: {ways}"
+    return CannotPlan(reason="kept_in_git", message=message, numbers={"keeper": keeper.name, "pointer": pointer})
 
 
 def _wanted(parameters: ScaleParameters, workload: WorkloadFacts) -> int:
@@ -82,10 +187,13 @@ def _no_room(target: Target, workload: WorkloadFacts, numbers: dict[str, int]) -
     return CannotPlan(reason="at_cap", message=message, numbers=numbers)
 
 
-def _summary(target: Target, before: int, count: int, wanted: int) -> str:
+def _summary(target: Target, size: _Size) -> str:
     """Return one sentence, which says so when less is done than the rule asks for."""
-    less = f" (asked for {wanted}, cut to what one step or the cap allows)" if count < wanted else ""
-    return f"scale {target} from {before} to {count} pods{less}"
+    return f"scale {target} from {size.present} to {size.count} pods{_less(size.count, size.wanted)}"
+
+
+def _less(count: int, wanted: int) -> str:
+    return f" (asked for {wanted}, cut to what one step or the cap allows)" if count < wanted else ""
 
 
 def _replicas(target: Target, count: int) -> PatchObject:
@@ -105,7 +213,13 @@ SCALE = ActionType(
         Permission(group="apps", resources=("controllerrevisions", "replicasets"), verbs=("get", "list")),
         # The workload itself, not its scale subresource: that one drops annotations, so it cannot carry our mark.
         Permission(group="apps", resources=("deployments", "statefulsets"), verbs=("get", "patch")),
+        Permission(group="", resources=("resourcequotas",), verbs=("list",)),
+        Permission(group="autoscaling", resources=("horizontalpodautoscalers",), verbs=("get", "list", "patch")),
+        Permission(group="keda.sh", resources=("scaledobjects",), verbs=("get", "list", "patch")),
+        # Applications may be in any namespace, and are only looked at.
+        Permission(group="argoproj.io", resources=("applications",), verbs=("list",), cluster=True),
     ),
     plan=plan,
     faults=faults,
+    surroundings=True,
 )

@@ -24,7 +24,8 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Permission(Struct, frozen=True, kw_only=True):
     """Verbs on resources of one API group that an action needs in the target's namespace, as RBAC spells them.
 
-    ``cluster`` marks resources without a namespace: those need a ClusterRole, and are only ever read.
+    ``cluster`` marks resources that have no namespace, or may be in any: those need a ClusterRole, and are only ever
+    read.
     """
 
     group: str
@@ -43,7 +44,8 @@ class ActionType(Struct, frozen=True, kw_only=True):
 
     ``parameters`` is the frozen type of the mapping that a rule writes behind the action's name. ``faults`` finds
     contradictions between fields that are each valid; one sentence each, for the rule's author. ``changes`` tells
-    whether it writes to the cluster, ``disruptive`` whether pods may end by it.
+    whether it writes to the cluster, ``disruptive`` whether pods may end by it. ``surroundings``: it must know who else
+    decides about the workload, which costs some reads more.
     """
 
     name: str
@@ -55,3 +57,4 @@ class ActionType(Struct, frozen=True, kw_only=True):
     permissions: tuple[Permission, ...]
     plan: Draft
     faults: Callable[[Any], tuple[str, ...]] = no_faults
+    surroundings: bool = False

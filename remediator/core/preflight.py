@@ -23,6 +23,9 @@ from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Rule
 
 REPLICAS = "spec.replicas"
+FEWEST = frozenset({"spec.minReplicas", "spec.minReplicaCount"})
+MOST = frozenset({"spec.maxReplicas", "spec.maxReplicaCount"})
+COUNTS = FEWEST | MOST | {REPLICAS}
 
 
 def recheck(action: Action, live: Facts, rule: Rule, policy: Policy, *, approved: bool = False) -> Refusal | None:
@@ -38,6 +41,7 @@ def recheck(action: Action, live: Facts, rule: Rule, policy: Policy, *, approved
         _lowered(action, rule, policy, approved=approved)
         or _forbidden(action, live.workload, rule, policy)
         or _unsound(action, live.workload, rule, policy, live.read_at)
+        or _bounds_moved(action, live)
     )
 
 
@@ -105,7 +109,8 @@ def _cannot_roll(action: Action, workload: WorkloadFacts) -> Refusal | None:
 def _replicas_moved(action: Action, workload: WorkloadFacts) -> Refusal | None:
     """Refuse a number of pods that adds none, or more than one step may, to those that are wanted now."""
     for step in action.plan.steps:
-        wanted = step.expected.get(REPLICAS) if isinstance(step, PatchObject) else None
+        counts = step.expected.items() if isinstance(step, PatchObject) else ()
+        wanted = next((count for path, count in counts if path in COUNTS), None)
         if wanted is None:
             continue
         if wanted <= workload.replicas:
@@ -114,6 +119,24 @@ def _replicas_moved(action: Action, workload: WorkloadFacts) -> Refusal | None:
             return _no_longer(
                 action, workload, f"wants only {workload.replicas} pods now, {wanted} would be too big a step"
             )
+    return None
+
+
+def _bounds_moved(action: Action, live: Facts) -> Refusal | None:
+    """Refuse a bound that would lower that of the autoscaler as it is now, or that it could not have."""
+    scaler = live.around.scaler if live.around is not None else None
+    if action.plan.undoes is not None or scaler is None or live.workload is None:
+        return None
+    for step in action.plan.steps:
+        for path, wanted in step.expected.items() if isinstance(step, PatchObject) else ():
+            now = (scaler.minimum or 0) if path in FEWEST else scaler.maximum if path in MOST else None
+            if now is None:
+                continue
+            if wanted <= now:
+                return _no_longer(action, live.workload, f"has {path} {now} at {scaler.lever}, the plan was {wanted}")
+            if path in FEWEST and wanted > scaler.maximum:
+                why = f"may have at most {scaler.maximum} pods by {scaler.lever}, the plan was at least {wanted}"
+                return _no_longer(action, live.workload, why)
     return None
 
 

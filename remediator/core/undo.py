@@ -67,6 +67,7 @@ def undoing(former: Former, image: dict[str, Any]) -> Undoing:
         action=former.number,
         mark=former.id,
         returned=tuple(_returned(former)),
+        through=former.plan.lever,
         differences=tuple(_compare(_as_left(former), _seen(image), ())),
     )
 
@@ -96,7 +97,7 @@ def proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
         action="undo",
         target=target,
         summary=f"undo {name} on {target}, asked for by {candidate.approved_by}: {values}",
-        steps=(PatchObject(target=target, patch=patch, expected=expected),),
+        steps=(PatchObject(target=target, patch=patch, expected=expected, through=wanted.through),),
         changes=True,
         undoes=Undoes(action=wanted.action, mark=wanted.mark, wrote=wrote),
     )

@@ -9,6 +9,7 @@ from typing import Self
 
 from msgspec import Struct, field
 
+from remediator.actions.catalogue import needs_surroundings
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.reading import facts_within
@@ -131,7 +132,9 @@ class Assess:
         async def read() -> Facts:
             if isinstance(candidate, Candidate) and candidate.cause is Cause.UNDO:
                 return await undo_facts(self.parts, candidate)
-            _, found = await reader.resolve_and_read(candidate.labels, target)
+            rung = candidate.rung if isinstance(candidate, Candidate) else 0
+            around = needs_surroundings(rule, rung)
+            _, found = await reader.resolve_and_read(candidate.labels, target, around=around)
             return found
 
         facts = await facts_within(self.parts, read)

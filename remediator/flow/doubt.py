@@ -91,7 +91,7 @@ class Doubt:
         it is not to be sent again, so as long as such a write could still be stored, nothing is known.
         """
         try:
-            live = await self.parts.cluster.reader.live(claim.action.target)
+            live = await self.parts.cluster.reader.live(claim.action.target, through=claim.action.plan.lever)
         except ClusterError as error:
             if error.retryable:
                 return None
@@ -120,7 +120,8 @@ class Doubt:
     async def _proof(self, claim: Claim) -> bool | None:
         """Tell whether the mark is anywhere. None: nobody can read that now; what can never be read proves nothing."""
         try:
-            return bool(await self.parts.cluster.reader.proof(claim.action.target, claim.action.id))
+            reader, action = self.parts.cluster.reader, claim.action
+            return bool(await reader.proof(action.target, action.id, through=action.plan.lever))
         except ClusterError as error:
             if error.reason in ("not_found", "gone"):
                 return False

@@ -299,7 +299,8 @@ class Execute(Crew):
 
     async def _live(self, claim: Claim, within_s: float) -> LiveObject | None:
         try:
-            return await self.parts.cluster.reader.live(claim.action.target, within_s=within_s)
+            reader, lever = self.parts.cluster.reader, claim.action.plan.lever
+            return await reader.live(claim.action.target, within_s=within_s, through=lever)
         except ClusterError as error:
             if error.retryable:
                 raise

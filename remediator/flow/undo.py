@@ -26,7 +26,7 @@ async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
     if former.before is None:
         return structs.replace(facts, undo=undoing(former, {}))
     try:
-        live = await parts.cluster.reader.live(former.target)
+        live = await parts.cluster.reader.live(former.target, through=former.plan.lever)
     except ClusterError as error:
         if error.retryable:
             raise

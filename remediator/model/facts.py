@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from remediator.model.owners import Surroundings
 from remediator.model.target import Target
 from remediator.model.undo import Undoing
 
@@ -86,7 +87,8 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     ``workload`` is None where the target could not be read; then ``problem`` is the closed reason (``target_missing``,
     ``target_ambiguous``, ``target_not_found``, ``target_not_allowed``, ``cluster_unreachable``) and ``detail`` says
-    more. Unknown is never healthy: None must not be read as zero. ``undo`` is read where an action is to be undone.
+    more. Unknown is never healthy: None must not be read as zero. ``undo`` is read where an action is to be undone,
+    ``around`` where an action must know who else decides about the workload.
     """
 
     read_at: datetime
@@ -97,3 +99,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     detail: str = ""
     retryable: bool = False
     undo: Undoing | None = None
+    around: Surroundings | None = None

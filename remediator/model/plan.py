@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from remediator.model.owners import Lever
 from remediator.model.target import Target
 
 
@@ -14,12 +15,14 @@ class PatchObject(Struct, frozen=True, kw_only=True, tag="patch_object"):
 
     ``mark_template`` also puts the action id on the pod template, which makes the change roll out and leaves a proof
     in the ReplicaSet. ``expected`` are dotted paths and the values that they must have in the server's answer.
+    ``through``: the object that is written to instead, for it decides about the target.
     """
 
     target: Target
     patch: dict[str, Any]
     expected: dict[str, Any] = field(default_factory=dict)
     mark_template: bool = False
+    through: Lever | None = None
 
 
 class CaptureEvidence(Struct, frozen=True, kw_only=True, tag="capture_evidence"):
@@ -71,6 +74,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: bool = False
     disruptive: bool = False
     undoes: Undoes | None = None
+
+    @property
+    def lever(self) -> Lever | None:
+        """Return the object that is written to instead of the target; None where it is the target itself."""
+        return next((step.through for step in self.steps if isinstance(step, PatchObject)), None)
 
 
 class CannotPlan(Struct, frozen=True, kw_only=True):

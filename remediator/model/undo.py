@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from remediator.model.action import ActionState, BeforeImage
+from remediator.model.owners import Lever
 from remediator.model.plan import Plan
 from remediator.model.target import Target
 
@@ -52,7 +53,8 @@ class Difference(Struct, frozen=True, kw_only=True):
 class Undoing(Struct, frozen=True, kw_only=True):
     """What undoing an action comes to on the object as it is now; ``mark`` is the action's id.
 
-    ``differences``: what others have changed since. ``obstacle``: why it cannot be undone at all.
+    ``differences``: what others have changed since. ``obstacle``: why it cannot be undone at all. ``through``: the
+    object that was written to, where it was not the target itself.
     """
 
     action: int
@@ -60,3 +62,4 @@ class Undoing(Struct, frozen=True, kw_only=True):
     returned: tuple[Returned, ...] = ()
     differences: tuple[Difference, ...] = ()
     obstacle: str = ""
+    through: Lever | None = None

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from remediator.model.action import BeforeImage
 from remediator.model.facts import Facts
+from remediator.model.owners import Lever
 from remediator.model.plan import CaptureEvidence, PatchObject
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Target
@@ -97,11 +98,14 @@ class ClusterReader(Protocol):
         """Find the one workload that the labels of an alert mean, inside what the rule allows."""
         ...
 
-    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+    async def resolve_and_read(
+        self, labels: dict[str, str], spec: TargetSpec, *, around: bool = False
+    ) -> tuple[Resolution, Facts]:
         """Resolve and read the facts in as few requests as it takes: the read that finds the workload fills the facts.
 
         What is missing is in ``facts.problem``: where the resolution has a problem, the facts carry the same one. The
         pods of a workload that is rolled out with every pod ready are not listed: they would say nothing more.
+        ``around``: also find out who else decides about the workload (``facts.around``).
         """
         ...
 
@@ -112,7 +116,7 @@ class ClusterReader(Protocol):
         """
         ...
 
-    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0, through: Lever | None = None) -> LiveObject:
         """Read one workload for a write. Raises ClusterError (``not_found``, ``unreachable``...).
 
         ``within_s``: a read of this object that is younger may be used, once, instead of a new one. What is written
@@ -120,10 +124,13 @@ class ClusterReader(Protocol):
 
         A workload of another uid, or one that is being deleted, is ``not_found``; a mark that is not ours to read
         (a fence that is no number) is ``bad_mark``, which no retry cures.
+
+        ``through``: image, mark and fence are of that object, and ``facts.around.scaler`` has its bounds; the rest of
+        the facts is of the workload.
         """
         ...
 
-    async def proof(self, target: Target, action_id: str) -> bool | None:
+    async def proof(self, target: Target, action_id: str, *, through: Lever | None = None) -> bool | None:
         """Look for the action's mark on the object and its ReplicaSets: True, False, or None when it cannot be known.
 
         None: the object is gone or another one of its name, or we may not list what would carry the mark. A server

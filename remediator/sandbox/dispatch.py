@@ -131,7 +131,7 @@ class Dispatcher:
         return answer(resource, call, target)
 
     def _status(self, resource: Resource, call: Call, target: Target) -> Answer:
-        if resource.custom:
+        if resource.custom and not resource.status:
             raise not_found(resource, target.name)
         if not resource.status:
             raise no_such_resource()

@@ -20,6 +20,9 @@ from remediator.model.policy import Policy
 from remediator.model.rule import Rung
 from tests.core.given import BACKSTAGE, facts, rule
 
+LEVERS = {"autoscaling": ("horizontalpodautoscalers",), "keda.sh": ("scaledobjects",)}
+"""What may be written to instead of a workload, by API group."""
+
 GOOD: dict[str, dict[str, Any]] = {
     "investigate": {},
     "notify": {},
@@ -67,9 +70,11 @@ def test_every_action_keeps_its_promises(name: str) -> None:
     for permission in action.permissions:
         assert "*" not in (*permission.resources, *permission.verbs, permission.group)
         assert not {"secrets", "pods/exec", "deployments/scale"} & set(permission.resources)
-        assert permission.cluster == (permission.resources == ("nodes",))
+        assert permission.cluster == (permission.resources in {("nodes",), ("applications",)})
         if "patch" in permission.verbs:
-            assert set(permission.resources) == {f"{kind.lower()}s" for kind in action.kinds}
+            assert (permission.group in LEVERS) == action.surroundings or permission.group == "apps"
+            workloads = tuple(sorted(f"{kind.lower()}s" for kind in action.kinds))
+            assert permission.resources == LEVERS.get(permission.group, workloads)
 
 
 def test_good_parameters_become_the_actions_own_type() -> None:
@@ -106,7 +111,11 @@ def test_every_fault_is_named_at_once() -> None:
         ("restart", {1: 2}, "restart has no parameter 1; known are allow_single"),
         ("scale", {"to": 1001}, "scale.to: expected 'int' <= 1000"),
         ("scale", {"to": True}, "scale.to: expected 'int | null', got 'bool'"),
-        ("scale", {"to": 3, "return_after": "1h"}, "scale has no parameter 'return_after'; known are max, step, to"),
+        (
+            "scale",
+            {"to": 3, "return_after": "1h"},
+            "scale has no parameter 'return_after'; known are allow_gitops, max, step, to",
+        ),
         ("scale", {}, "scale: say how far: 'to' (how many pods), or 'step' and 'max' (how many more, up to how many)"),
         ("scale", {"max": 5}, "scale: say how far: 'to' (how many pods), or 'step' and 'max'"),
         ("scale", {"step": 1}, "scale: 'step' needs 'max': say up to how many pods"),

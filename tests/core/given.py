@@ -13,6 +13,7 @@ from remediator.model.case import Case, History, Touched, Window
 from remediator.model.facts import Facts, Population, WorkloadFacts
 from remediator.model.freeze import Freeze
 from remediator.model.incident import Candidate, Cause
+from remediator.model.owners import Surroundings
 from remediator.model.pause import Pause, PauseScope
 from remediator.model.plan import CaptureEvidence, PatchObject, Plan
 from remediator.model.policy import Policy
@@ -54,7 +55,7 @@ def workload(target: Target = BACKSTAGE, **changes: Any) -> WorkloadFacts:
 
 def facts(load: WorkloadFacts | None = None, **changes: Any) -> Facts:
     """Return facts read just now."""
-    return structs.replace(Facts(read_at=NOW, workload=load or workload()), **changes)
+    return structs.replace(Facts(read_at=NOW, workload=load or workload(), around=Surroundings()), **changes)
 
 
 def rule(**changes: Any) -> Rule:

@@ -11,6 +11,8 @@ from remediator.core.preflight import recheck
 from remediator.model.action import Action
 from remediator.model.decision import HoldReason
 from remediator.model.facts import Facts
+from remediator.model.owners import Lever, LeverKind, Scaler, Surroundings
+from remediator.model.plan import PatchObject
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Rule, TargetSpec
 from remediator.model.target import Kind
@@ -125,3 +127,36 @@ def test_refusals_that_pass_say_when() -> None:
     refusal = recheck(action(), facts(workload(ready=1), read_at=after(7)), rule(), Policy())
     assert refusal is not None
     assert refusal.retry_at == after(67)
+
+
+HPA = Lever(kind=LeverKind.AUTOSCALER, namespace="backstage", name="web", uid="hpa")
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted", "least", "most", "words"),
+    [
+        ("minReplicas", 5, 2, 8, None),
+        ("minReplicas", 5, 5, 8, "has spec.minReplicas 5 at horizontalpodautoscaler/web, the plan was 5"),
+        ("minReplicas", 5, 7, 8, "has spec.minReplicas 7"),
+        ("minReplicas", 5, 2, 4, "may have at most 4 pods by horizontalpodautoscaler/web, the plan was at least 5"),
+        ("minReplicas", 3, 2, 8, "already wants 3 pods, the plan was 3"),
+        ("minReplicas", 8, 2, 9, "wants only 3 pods now, 8 would be too big a step"),
+        ("minReplicaCount", 5, None, 8, None),
+        ("minReplicaCount", 5, 6, 8, "has spec.minReplicaCount 6"),
+        ("maxReplicas", 5, 2, 3, None),
+        ("maxReplicas", 5, 2, 5, "has spec.maxReplicas 5"),
+        ("maxReplicas", 5, 2, 6, "has spec.maxReplicas 6"),
+        ("maxReplicaCount", 8, 2, 3, "too big a step"),
+    ],
+)
+def test_a_bound_must_still_raise_something(
+    field: str, wanted: int, least: int | None, most: int, words: str | None
+) -> None:
+    """The workload and its autoscaler are both looked at as they are now; nobody's higher bound is lowered."""
+    expected = {f"spec.{field}": wanted}
+    step = PatchObject(target=BACKSTAGE, patch={"spec": {field: wanted}}, expected=expected, through=HPA)
+    plan = structs.replace(scale_plan(), steps=(step,))
+    around = Surroundings(scaler=Scaler(lever=HPA, minimum=least, maximum=most))
+    refusal = recheck(action(plan), facts(around=around), rule(), Policy())
+    assert (refusal is None) == (words is None)
+    assert words is None or (refusal is not None and words in refusal.message)

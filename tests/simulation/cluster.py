@@ -17,6 +17,7 @@ from msgspec import structs
 from remediator.model.action import BeforeImage
 from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts, Population, WorkloadFacts
+from remediator.model.owners import Lever, Surroundings
 from remediator.model.plan import CaptureEvidence, PatchObject
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind, Target
@@ -223,7 +224,9 @@ class ReplicasCluster:
         """Find the workload that the labels mean."""
         return (await self.resolve_and_read(labels, spec))[0]
 
-    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+    async def resolve_and_read(
+        self, labels: dict[str, str], spec: TargetSpec, *, around: bool = False
+    ) -> tuple[Resolution, Facts]:
         """Find the workload, and read it."""
         await self._reach("read")
         workload = self._cluster.workloads.get(f"deployment/{labels['namespace']}/{labels['deployment']}")
@@ -233,7 +236,8 @@ class ReplicasCluster:
         found = self._look(workload)
         self._recent[workload.target] = (asyncio.get_running_loop().time(), found)
         await self._life.point("read done", slow=False)
-        return Resolution(target=workload.target), found.facts
+        facts = structs.replace(found.facts, around=Surroundings() if around else None)
+        return Resolution(target=workload.target), facts
 
     async def facts(self, target: Target) -> Facts:
         """Read one workload by itself."""
@@ -243,7 +247,7 @@ class ReplicasCluster:
             return Facts(read_at=self._now(), problem="target_not_found", detail="it is gone")
         return structs.replace(self._cluster.facts_of(workload, self._now()), population=Population())
 
-    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0, through: Lever | None = None) -> LiveObject:
         """Read one workload for a write; the facts' own read will do where it is young enough."""
         at, known = self._recent.pop(target, (0.0, None))
         if known is not None and asyncio.get_running_loop().time() - at < within_s:
@@ -271,7 +275,7 @@ class ReplicasCluster:
             facts=self._cluster.facts_of(workload, self._now()),
         )
 
-    async def proof(self, target: Target, action_id: str) -> bool | None:
+    async def proof(self, target: Target, action_id: str, *, through: Lever | None = None) -> bool | None:
         """Look for an action's mark."""
         await self._reach("proof")
         workload = self._same(target)

@@ -19,7 +19,10 @@ from remediator.adapters.kubernetes.shapes import Meta
 from remediator.model.action import BeforeImage
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp")
-_SPEC = ("replicas", "paused", "strategy", "updateStrategy", "minReadySeconds", "progressDeadlineSeconds")
+_SPEC = (
+    *("replicas", "paused", "strategy", "updateStrategy", "minReadySeconds", "progressDeadlineSeconds"),
+    *("scaleTargetRef", "minReplicas", "maxReplicas", "minReplicaCount", "maxReplicaCount"),
+)
 _POD = frozenset(
     {
         *("restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "dnsPolicy", "serviceAccountName"),

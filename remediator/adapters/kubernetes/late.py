@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from remediator.adapters.kubernetes.access import ClusterAccess
     from remediator.adapters.kubernetes.client import ClientLimits
     from remediator.model.facts import Facts
+    from remediator.model.owners import Lever
     from remediator.model.plan import CaptureEvidence, PatchObject
     from remediator.model.rule import TargetSpec
     from remediator.model.target import Target
@@ -121,23 +122,25 @@ class LateCluster:
         """See ClusterReader."""
         return await (await self._ports()).reader.resolve(labels, spec)
 
-    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+    async def resolve_and_read(
+        self, labels: dict[str, str], spec: TargetSpec, *, around: bool = False
+    ) -> tuple[Resolution, Facts]:
         """See ClusterReader."""
-        return await (await self._ports()).reader.resolve_and_read(labels, spec)
+        return await (await self._ports()).reader.resolve_and_read(labels, spec, around=around)
 
     async def facts(self, target: Target) -> Facts:
         """See ClusterReader."""
         return await (await self._ports()).reader.facts(target)
 
-    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0, through: Lever | None = None) -> LiveObject:
         """See ClusterReader."""
-        return await (await self._ports()).reader.live(target, within_s=within_s)
+        return await (await self._ports()).reader.live(target, within_s=within_s, through=through)
 
-    async def proof(self, target: Target, action_id: str) -> bool | None:
+    async def proof(self, target: Target, action_id: str, *, through: Lever | None = None) -> bool | None:
         """See ClusterReader."""
         if self._connected is None:
             return None
-        return await self._connected.reader.proof(target, action_id)
+        return await self._connected.reader.proof(target, action_id, through=through)
 
     async def probe_fences(self, specs: Sequence[TargetSpec], allowed: Callable[[Target], bool]) -> FenceReport:
         """See ports.fences.FenceCheck."""

@@ -50,9 +50,9 @@ def core_path(namespace: str, plural: str, name: str = "") -> str:
     return _namespaced("/api/v1", namespace, plural, name)
 
 
-def group_path(group_version: str, namespace: str, plural: str) -> str:
-    """Return the path of a collection in another group (``networking.k8s.io/v1``)."""
-    return _namespaced(f"/apis/{group_version}", namespace, plural, "")
+def group_path(group_version: str, namespace: str, plural: str, name: str = "") -> str:
+    """Return a path in another group (``networking.k8s.io/v1``): of a collection, or of one object of it."""
+    return _namespaced(f"/apis/{group_version}", namespace, plural, name)
 
 
 def _namespaced(root: str, namespace: str, plural: str, name: str) -> str:

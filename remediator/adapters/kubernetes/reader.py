@@ -20,13 +20,16 @@ from remediator.adapters.kubernetes.facts import (
     workload_facts,
 )
 from remediator.adapters.kubernetes.image import before_image
+from remediator.adapters.kubernetes.levers import lever_image, lever_path, scaler_from
 from remediator.adapters.kubernetes.marks import ACTION, action_of, fence_of
 from remediator.adapters.kubernetes.names import apps_path, core_path, is_name, is_namespace, selector_text, target_path
+from remediator.adapters.kubernetes.owners import OwnerReader
 from remediator.adapters.kubernetes.recent import RecentReads
 from remediator.adapters.kubernetes.resolve import Resolver, problem_of
 from remediator.adapters.kubernetes.shapes import PodList, Revision, RevisionList, Workload, WorkloadList
 from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts, PodFacts, Population
+from remediator.model.owners import Lever, Surroundings
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind, Target
 from remediator.ports.clock import Clock
@@ -39,7 +42,10 @@ _OPTIONAL = frozenset({"forbidden", "not_found"})
 
 
 class KubernetesReader:
-    """Implements ports.cluster.ClusterReader. At most three requests for the facts of a named workload."""
+    """Implements ports.cluster.ClusterReader.
+
+    At most three requests for the facts of a named workload, and five more at most for what surrounds it.
+    """
 
     def __init__(self, client: KubeClient, clock: Clock, population: Callable[[str], Population] | None = None) -> None:
         """Take the client, the clock that ``read_at`` comes from, and what knows how many workloads there are."""
@@ -48,19 +54,22 @@ class KubernetesReader:
         self._population = population or (lambda _: Population())
         self._resolver = Resolver(client)
         self._recent = RecentReads(clock)
+        self._owners = OwnerReader(client, clock)
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
         """Find the one workload that the labels of an alert mean, inside what the rule allows."""
         found = await self._resolver.find(labels, spec)
         return found if isinstance(found, Resolution) else Resolution(target=found.target)
 
-    async def resolve_and_read(self, labels: dict[str, str], spec: TargetSpec) -> tuple[Resolution, Facts]:
+    async def resolve_and_read(
+        self, labels: dict[str, str], spec: TargetSpec, *, around: bool = False
+    ) -> tuple[Resolution, Facts]:
         """Find the workload and read its facts; the read that finds a named workload is not made twice."""
         found = await self._resolver.find(labels, spec)
         if isinstance(found, Resolution):
             return found, self._unknown(found)
         self._recent.keep(found.target, found.body)
-        return Resolution(target=found.target), await self._around(found)
+        return Resolution(target=found.target), await self._around(found, owners=around)
 
     async def facts(self, target: Target) -> Facts:
         """Read one workload by itself; a problem is a value."""
@@ -70,11 +79,13 @@ class KubernetesReader:
             return self._unknown(problem_of(error))
         return self._facts(found)
 
-    async def live(self, target: Target, *, within_s: float = 0.0) -> LiveObject:
+    async def live(self, target: Target, *, within_s: float = 0.0, through: Lever | None = None) -> LiveObject:
         """Read one workload for a write: one request at most, ClusterError where it cannot be written to.
 
-        The facts' own read will do where it is younger than ``within_s`` seconds.
+        The facts' own read will do where it is younger than ``within_s`` seconds. ``through``: one request more.
         """
+        if through is not None:
+            return await self._live_through(target, through, await self.live(target, within_s=within_s))
         known = self._recent.take(target, within_s)
         body = known.body if known is not None else await self._client.get(Request(path=_path(target)))
         read_at = known.at if known is not None else self._clock.now()
@@ -95,8 +106,30 @@ class KubernetesReader:
             facts=Facts(read_at=read_at, workload=workload_facts(found)),
         )
 
-    async def proof(self, target: Target, action_id: str) -> bool | None:
-        """Look for the action's mark on the object, on its template, and on what its templates left behind."""
+    async def _live_through(self, target: Target, lever: Lever, workload: LiveObject) -> LiveObject:
+        """Read a lever for a write; of the workload stay the facts."""
+        body = await self._client.get(Request(path=lever_path(lever)))
+        try:
+            scaler, meta = scaler_from(lever, body)
+            document: dict[str, Any] = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ClusterError("malformed", f"GET {lever_path(lever)} answered what cannot be read: {error}") from error
+        if scaler.lever.uid != lever.uid or meta.deletion_timestamp is not None:
+            raise ClusterError("not_found", f"{lever} of {target} was deleted, or made anew")
+        return LiveObject(
+            image=lever_image(document, meta),
+            marker=action_of(meta.annotations),
+            fence=fence_of(meta.annotations),
+            facts=msgspec.structs.replace(workload.facts, around=Surroundings(scaler=scaler)),
+        )
+
+    async def proof(self, target: Target, action_id: str, *, through: Lever | None = None) -> bool | None:
+        """Look for the action's mark on the object, on its template, and on what its templates left behind.
+
+        Nothing keeps the marks that a lever once had: there is only the one that it carries.
+        """
+        if through is not None:
+            return (await self.live(target, through=through)).marker == action_id
         try:
             found = await self._get(target)
         except ClusterError as error:
@@ -121,7 +154,7 @@ class KubernetesReader:
         _same(target, found)
         return found
 
-    async def _around(self, found: Found) -> Facts:
+    async def _around(self, found: Found, *, owners: bool) -> Facts:
         try:
             selector = selector_text(found.workload.spec.selector)
         except ClusterError as error:
@@ -136,13 +169,17 @@ class KubernetesReader:
         async with asyncio.TaskGroup() as group:
             pods_task = None if well else group.create_task(attempt(self._pods(found, selector)))
             rollout_task = None if known else group.create_task(attempt(self._rollout(found, selector)))
+            owners_task = group.create_task(attempt(self._owners.around(found))) if owners else None
         pods = pods_task.result() if pods_task else ()
         rollout = rollout_task.result() if rollout_task else None
         if isinstance(pods, ClusterError):
             return self._unknown(problem_of(pods))
         if isinstance(rollout, ClusterError):
             return self._unknown(problem_of(rollout))
-        return self._facts(found, rollout, pods)
+        around = owners_task.result() if owners_task else None
+        if isinstance(around, ClusterError):
+            return self._unknown(problem_of(around))
+        return msgspec.structs.replace(self._facts(found, rollout, pods), around=around)
 
     def _facts(self, found: Found, rollout: Rollout | None = None, pods: tuple[PodFacts, ...] = ()) -> Facts:
         return Facts(

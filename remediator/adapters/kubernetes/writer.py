@@ -15,6 +15,7 @@ import msgspec
 
 from remediator.adapters.kubernetes.client import MERGE_PATCH, USER_AGENT, Answer, KubeClient, Request
 from remediator.adapters.kubernetes.errors import MESSAGE_LENGTH, NoAnswerError, NotSentError, Refusal, scrub
+from remediator.adapters.kubernetes.levers import lever_path
 from remediator.adapters.kubernetes.marks import ACTION, FENCE
 from remediator.adapters.kubernetes.names import is_name, is_namespace, target_path
 from remediator.model.errors import InvariantBroken
@@ -62,16 +63,18 @@ class KubernetesWriter:
 
         InvariantBroken where the write could not be fenced: without uid and resourceVersion, or for another object.
         """
-        target = step.target
-        if not (mark.uid and mark.resource_version and mark.action_id) or target.uid not in {"", mark.uid}:
+        target, lever = step.target, step.through
+        wanted = target.uid if lever is None else lever.uid
+        if not (mark.uid and mark.resource_version and mark.action_id) or wanted not in {"", mark.uid}:
             raise InvariantBroken(f"action {mark.number}: a write to {target} must carry its uid and resourceVersion")
-        if not (is_namespace(target.namespace) and is_name(target.name)):
+        names = (target.name,) if lever is None else (target.name, lever.name)
+        if not (is_namespace(target.namespace) and all(is_name(name) for name in names)):
             return WriteRefused(reason="invalid", message=scrub(f"{target.key!r} is not a name Kubernetes allows"))
         body = patch_body(step, mark)
         query = {"fieldManager": f"{FIELD_MANAGER}{mark.number}", "fieldValidation": "Strict"}
         request = Request(
             method="PATCH",
-            path=target_path(target),
+            path=target_path(target) if lever is None else lever_path(lever),
             query=query | {"dryRun": "All"} if dry_run else query,
             body=msgspec.json.encode(body),
             content_type=MERGE_PATCH,

@@ -336,6 +336,82 @@ async def test_workloads_are_changed_and_nothing_more(guarded: Guarded) -> None:
         assert b"may not create or delete them" in answer.body
 
 
+SCALERS = "ValidatingAdmissionPolicy 'remediator-scalers' with binding 'remediator-scalers'"
+HPA = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/web"
+SCALED = "/apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects/queue"
+
+
+def bound(field: str, count: int, fence: str = "9", action: str = SECOND) -> Json:
+    """Return a patch of one bound with good marks."""
+    return {**marked(fence, action), "spec": {field: count}}
+
+
+async def with_scalers(guarded: Guarded) -> None:
+    """Let there be an autoscaler and a ScaledObject that carry marks of ours."""
+    guarded.sandbox.put([scenario.autoscaler("shop", "web", most=6), scenario.scaled_object("shop", "queue", most=6)])
+    for path, field in ((HPA, "minReplicas"), (SCALED, "minReplicaCount")):
+        assert (await send(guarded.ours, "PATCH", path, bound(field, 2, "5", FIRST))).ok
+
+
+async def test_bounds_of_scalers_may_be_changed(guarded: Guarded) -> None:
+    """The fewest and the most pods, up and back down, each under a higher fence; KEDA's default too."""
+    await with_scalers(guarded)
+    for fence, spec in enumerate(({"minReplicas": 6}, {"maxReplicas": CAP}, {"minReplicas": 1, "maxReplicas": 6}), 6):
+        answer = await send(guarded.ours, "PATCH", HPA, {**marked(str(fence)), "spec": spec})
+        assert answer.ok, answer.body
+    for fence, scaled in enumerate(({"minReplicaCount": 6}, {"maxReplicaCount": CAP}, {"minReplicaCount": None}), 6):
+        answer = await send(guarded.ours, "PATCH", SCALED, {**marked(str(fence)), "spec": scaled})
+        assert answer.ok, answer.body
+
+
+def scaler_attempts() -> list[tuple[str, str, Any]]:
+    """Return what our user must not do to what scales workloads."""
+    attempts: list[tuple[str, str, Any]] = []
+    for path, most in ((HPA, "maxReplicas"), (SCALED, "maxReplicaCount")):
+        wrong = (
+            bound(most, CAP + 1),
+            marked(scaleTargetRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "other"}),
+            bound(most, 7, "4"),
+            bound(most, 7, "5"),
+            bound(most, 7, "soon"),
+            {"spec": {most: 7}, "metadata": {"annotations": {FENCE: "9", ACTION: "x"}}},
+            with_metadata(labels={"team": "x"}),
+            with_metadata(annotations={"team": "x"}),
+            with_metadata(ownerReferences=[{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]),
+        )
+        attempts += [("PATCH", path, patch) for patch in wrong]
+        attempts += [("PATCH", f"{path}/status", {"status": {}}), ("DELETE", path, None)]
+    return attempts
+
+
+async def test_nothing_else_of_scalers_may_be_changed(guarded: Guarded) -> None:
+    """Not what they scale, not beyond the cap, not without rising fences, not their status; nor may they go."""
+    await with_scalers(guarded)
+    version = guarded.sandbox.store.version
+    for method, path, body in scaler_attempts():
+        answer = await send(guarded.ours, method, path, body)
+        assert answer.status == 422, (method, path, body, answer.body)
+        assert SCALERS.encode() in answer.body
+    assert guarded.sandbox.store.version == version
+
+
+async def test_each_validation_about_scalers_is_needed(guarded: Guarded) -> None:
+    """Without any one of them something is let through, or refused only because the rest cannot be evaluated."""
+    await with_scalers(guarded)
+    guarded.sandbox.put([scenario.autoscaler("shop", "odd", most=6)])
+    odd = f"{HPA[:-3]}odd"
+    assert (await send(guarded.others, "PATCH", odd, {"metadata": {"annotations": {FENCE: "soon"}}})).ok
+    policy = next(document for document in documents() if document["metadata"]["name"] == "remediator-scalers")
+    validations = policy["spec"]["validations"]
+    attempts = [*scaler_attempts(), ("PATCH", odd, marked(maxReplicas=7))]
+    for index, validation in enumerate(validations):
+        rest = validations[:index] + validations[index + 1 :]
+        await guarded.apply([{**policy, "spec": {**policy["spec"], "validations": rest}}])
+        answers = [await send(guarded.ours, *attempt, dry_run=True) for attempt in attempts]
+        lost = [answer for answer in answers if answer.ok or b"resulted in error" in answer.body]
+        assert lost, validation["message"]
+
+
 async def test_nothing_but_workloads_is_written(guarded: Guarded) -> None:
     """Whatever RBAC would allow. What only asks, and what only reads, goes through."""
     for method, path, body in ELSEWHERE:

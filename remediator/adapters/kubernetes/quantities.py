@@ -1,0 +1,24 @@
+"""Amounts as Kubernetes writes them: ``500m``, ``2Gi``, ``0.5``."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import lru_cache
+
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_LONGEST = 64
+
+
+@lru_cache(maxsize=4096)
+def amount(text: str) -> Decimal | None:
+    """Return the amount that a quantity stands for, None for what is no quantity."""
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        return None
+    number, exponent, suffix = Decimal(match[1]), match[2], match[3] or ""
+    if exponent:
+        return number.scaleb(int(exponent[1:]))
+    return number * 2 ** _BINARY[suffix] if suffix in _BINARY else number.scaleb(_DECIMAL[suffix])
