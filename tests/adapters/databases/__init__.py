@@ -1,0 +1,1 @@
+"""The databases that are repaired, on a PostgreSQL of their own: what is changed there counts for the whole server."""
