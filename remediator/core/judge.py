@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from remediator.core.words import span
 from remediator.model.action import Verdict
 from remediator.model.facts import Facts, WorkloadFacts
+from remediator.model.measure import Level, Measure, Phase
 from remediator.model.rule import Recovery
 
 SHORTEST_S = 0.5
@@ -24,7 +25,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     ``facts`` are read for this look. ``firing`` counts the incident's alerts that still fire. ``quiet_since`` is what
     the last judgement said. ``changes``: the action wrote something, so a stuck rollout is its doing.
-    ``ready_before``: pods that were ready before the action, where that is known.
+    ``ready_before``: pods that were ready before the action, where that is known. ``measures``: how the series stand
+    whose alerts these are, where they are polled; ``all_measured``: the incident has no other alerts.
     """
 
     now: datetime
@@ -35,6 +37,14 @@ class Question(Struct, frozen=True, kw_only=True):
     quiet_since: datetime | None
     changes: bool
     ready_before: int | None = None
+    measures: tuple[Measure, ...] = ()
+    all_measured: bool = False
+
+    @property
+    def calm_since(self) -> datetime | None:
+        """Return since when all measures are back inside; None: one is not, or other alerts have a say, too."""
+        since = [one.calm_since for one in self.measures if one.calm_since is not None]
+        return max(since) if since and self.all_measured and len(since) == len(self.measures) else None
 
     @property
     def deadline(self) -> datetime:
@@ -43,12 +53,16 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """The verdict, or WAIT: then look again at ``check_at``, and hand ``quiet_since`` back in."""
+    """The verdict, or WAIT: then look again at ``check_at``, and hand ``quiet_since`` back in.
+
+    ``harmed``: the action itself has done harm, so that taking it back helps.
+    """
 
     verdict: Verdict
     message: str
     quiet_since: datetime | None
     check_at: datetime
+    harmed: bool = False
 
 
 def judge(question: Question) -> Judgement:
@@ -56,18 +70,57 @@ def judge(question: Question) -> Judgement:
 
     Recovered: rolled out, with no alert firing, at every look for ``recover.for_s`` seconds; quiet is not counted from
     before the action, nor across a look that saw nothing. Who is quiet at the deadline is given the time to prove it.
+    A measure counts as its poller has seen it: what is unknown proves nothing, what has become critical since is worse.
     """
     workload = _known(question)
     if workload is None:
         return _unknown(question)
     if question.changes and _gave_up(workload):
-        return _final(question, Verdict.WORSE, f"the rollout is stuck: {_pods(workload)}, progress deadline exceeded")
+        message = f"the rollout is stuck: {_pods(workload)}, progress deadline exceeded"
+        return structs.replace(_final(question, Verdict.WORSE, message), harmed=True)
+    measured = _measured(question, workload)
+    if measured is not None:
+        return measured
     if question.firing == 0 and _healthy(question, workload):
         return _quiet(question, workload)
     if question.now >= question.deadline:
         return _too_late(question, workload)
     message = f"{_sickness(question, workload)}; {span((question.deadline - question.now).total_seconds())} left"
     return _wait(question, message, None, question.deadline)
+
+
+def _measured(question: Question, workload: WorkloadFacts) -> Judgement | None:
+    """Judge by the measures alone: unseen, risen, or calm and about to be proven; None: they leave it to the rest."""
+    unseen = next((one for one in question.measures if one.unknown), None)
+    if unseen is not None:
+        return _unseen(question, unseen)
+    risen = next((one for one in question.measures if _risen(one, question)), None)
+    if risen is not None and workload.rolled_out:
+        return _final(question, Verdict.WORSE, f"{risen.row} has become critical since: {_value(risen)}")
+    since = question.calm_since
+    if question.firing and since is not None and _healthy(question, workload):
+        # The poller ends the alert when it has been calm for long enough; until then nothing is too late.
+        calm_s = (question.now - max(since, question.applied_at)).total_seconds()
+        message = f"{_pods(workload)}, back inside for {span(calm_s)}, of {span(question.recover.for_s)} needed"
+        return _wait(question, message, None, question.now + timedelta(seconds=LONGEST_S))
+    return None
+
+
+def _unseen(question: Question, measure: Measure) -> Judgement:
+    why = f"{measure.row} is unknown: {measure.unknown}"
+    if question.now >= question.deadline:
+        return _final(question, Verdict.UNKNOWN, f"the measure could not be seen at the deadline: {why}")
+    return _wait(question, f"the measure cannot be seen: {why}", None, question.deadline)
+
+
+def _risen(measure: Measure, question: Question) -> bool:
+    """Tell whether it has become critical after the action."""
+    critical = measure.phase is Phase.FIRING and measure.level is Level.CRITICAL
+    return critical and measure.level_at is not None and measure.level_at > question.applied_at
+
+
+def _value(measure: Measure) -> str:
+    return "no value" if measure.value is None else f"{measure.value:.4g}"
 
 
 def _known(question: Question) -> WorkloadFacts | None:
@@ -90,9 +143,11 @@ def _healthy(question: Question, workload: WorkloadFacts) -> bool:
 
 def _quiet(question: Question, workload: WorkloadFacts) -> Judgement:
     """Judge a healthy look: recovered if the quiet is long enough, otherwise wait for the rest of it."""
-    since = max(min(question.quiet_since or question.now, question.now), question.applied_at)
+    began = question.quiet_since or question.calm_since or question.now
+    since = max(min(began, question.now), question.applied_at)
     proven = since + timedelta(seconds=question.recover.for_s)
-    quiet = f"{_pods(workload)}, no alert has fired for {span((question.now - since).total_seconds())}"
+    calm = "back inside" if question.calm_since is not None else "no alert has fired"
+    quiet = f"{_pods(workload)}, {calm} for {span((question.now - since).total_seconds())}"
     if question.now >= proven:
         return _final(question, Verdict.RECOVERED, quiet, since)
     return _wait(question, f"{quiet}, of {span(question.recover.for_s)} needed", since, proven)
@@ -112,7 +167,7 @@ def _too_late(question: Question, workload: WorkloadFacts) -> Judgement:
     sickness = f"{_sickness(question, workload)} after {span(question.recover.within_s)}"
     if question.ready_before is not None and workload.ready < question.ready_before:
         message = f"{sickness}; {question.ready_before} pods were ready before the action"
-        return _final(question, Verdict.WORSE, message)
+        return structs.replace(_final(question, Verdict.WORSE, message), harmed=True)
     return _final(question, Verdict.UNCHANGED, sickness)
 
 

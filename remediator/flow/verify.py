@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from remediator.core.judge import Judgement, Question, judge
 from remediator.core.undo import judge_return
@@ -17,8 +18,10 @@ from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, Verdict
 from remediator.model.entry import EntryKind
 from remediator.model.errors import PortError
+from remediator.model.measure import Measure
 from remediator.model.rule import Recovery
 from remediator.ports.actions import Conclusion, Due, NextLook, Recovered, Successor
+from remediator.ports.measuring import IncidentMeasures
 from remediator.ports.observer import StageEvent
 
 ENDS = {
@@ -27,6 +30,8 @@ ENDS = {
     Verdict.WORSE: ActionState.WORSE,
     Verdict.UNKNOWN: ActionState.UNKNOWN,
 }
+MOST_MEASURES = 20
+_UNMEASURED = IncidentMeasures(measures=(), others=0)
 STAND_BACK_S = 1.0
 """While more actions wait than can be carried out at once, a batch of looks is taken once in so many seconds: a write
 that comes late is worse than a verdict that does, but verdicts come all the same."""
@@ -48,14 +53,15 @@ class Verify:
             return 0
         self._not_before = now + STAND_BACK_S
         due = await self.parts.stores.actions.due(bounds.verify_batch, bounds.look_lease_s)
+        measures = await self._measures(due)
         later: list[NextLook] = []
 
         async def look(item: Due) -> None:
-            judgement = await self._judge(item)
+            judgement = await self._judge(item, measures.get(item.action.incident, _UNMEASURED))
             if judgement.verdict is Verdict.WAIT:
                 later.append(_next_look(item, judgement))
             else:
-                await self._conclude(item, judgement)
+                await self._conclude(item, judgement, measures.get(item.action.incident, _UNMEASURED))
 
         try:
             count = await beside(due, look, name="verify")
@@ -69,7 +75,12 @@ class Verify:
         if later:
             await self.parts.stores.actions.look_again(later)
 
-    async def _judge(self, item: Due) -> Judgement:
+    async def _measures(self, due: Sequence[Due]) -> Mapping[int, IncidentMeasures]:
+        """Return how the series of the incidents' alerts stand, where the threshold table is polled."""
+        watch, incidents = self.parts.watch, [item.action.incident for item in due]
+        return await watch.store.measures(incidents, watch.gap_s) if watch is not None and incidents else {}
+
+    async def _judge(self, item: Due, measured: IncidentMeasures) -> Judgement:
         rule = self.parts.rulebook.named(item.action.rule)
         facts = await read_workload(self.parts, item.action.target)
         return (judge if item.action.plan.undoes is None else judge_return)(
@@ -82,13 +93,23 @@ class Verify:
                 quiet_since=item.quiet_since,
                 changes=item.action.plan.changes,
                 ready_before=item.ready_before,
+                # What returns something is judged by the object alone.
+                measures=measured.measures if item.action.plan.undoes is None else (),
+                all_measured=not measured.others,
             )
         )
 
-    async def _conclude(self, item: Due, judgement: Judgement) -> None:
+    async def _conclude(self, item: Due, judgement: Judgement, measured: IncidentMeasures) -> None:
         action, state = item.action, ENDS[judgement.verdict]
         took = (item.now - (action.applied_at or item.now)).total_seconds()
-        data = {"verdict": judgement.verdict.value, "seconds": round(took, 1), "rung": action.rung}
+        data: dict[str, Any] = {
+            "verdict": judgement.verdict.value,
+            "seconds": round(took, 1),
+            "rung": action.rung,
+            "remedy": action.plan.action,
+        }
+        if measured.measures:
+            data["measures"] = [_spelt(one) for one in measured.measures[:MOST_MEASURES]]
         summary = f"{judgement.verdict.value}: {judgement.message}"
         conclusion = Conclusion(
             number=action.number,
@@ -97,6 +118,7 @@ class Verify:
             note=summary,
             entries=(action_entry(EntryKind.ACTION_VERIFIED, action, summary, data), *undone_entries(action, state)),
             successor=self._successor(item, state, judgement.message),
+            undo=judgement.message if judgement.harmed and measured.measures and action.plan.undo else "",
         )
         if await self.parts.stores.actions.conclude(conclusion):
             fields = {"action": action.number, "incident": action.incident, "name": action.plan.action}
@@ -110,6 +132,11 @@ class Verify:
             return Recovered(message=f"{item.action.plan.summary}: {message}")
         rule = self.parts.rulebook.named(item.action.rule)
         return successors.after(rule, item.action, successors.Ending(state=state, note=message, tries=item.tries))
+
+
+def _spelt(measure: Measure) -> dict[str, Any]:
+    level = measure.level.value if measure.level is not None else None
+    return {"row": measure.row, "phase": measure.phase.value, "level": level, "value": measure.value}
 
 
 def _next_look(item: Due, judgement: Judgement) -> NextLook:

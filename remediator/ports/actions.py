@@ -73,7 +73,8 @@ Successor = NextRung | CallPeople | Recovered | Nothing | Settled
 class Conclusion(Struct, frozen=True, kw_only=True):
     """An action leaves the machine: its last state, the entries that tell of it, and what comes after.
 
-    ``say`` is a message to people that the action itself consists of, where the ladder goes on after it.
+    ``say`` is a message to people that the action itself consists of, where the ladder goes on after it. ``undo``: why
+    what it has changed is to be taken back at once, "" if it is not.
     """
 
     number: int
@@ -83,6 +84,7 @@ class Conclusion(Struct, frozen=True, kw_only=True):
     entries: tuple[NewEntry, ...]
     successor: Successor = field(default_factory=Nothing)
     say: str = ""
+    undo: str = ""
 
     @property
     def incident(self) -> int | None:

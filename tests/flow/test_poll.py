@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from msgspec import structs
 
 from remediator.flow.bells import Bells
 from remediator.flow.poll import Poll
 from remediator.model.measure import Answer, Phase, Unseen
-from remediator.model.rule import Matcher, MatchOp, Threshold
+from remediator.model.rule import Matcher, MatchOp, RateLimit, Recovery, Rung, Threshold
 from remediator.ports.measuring import Query
 from tests.flow.measured import ROW, SIGNS, Measured, Says, T, a_row, measured
-from tests.flow.rig import deployment
+from tests.flow.rig import ROOMY, deployment
+from tests.flow.test_undo import whole
 
 SLOW = Threshold(expr="sum by (x) (y)", unit="percent", warning=70, critical=85, for_s=30, recover_below=65)
 
@@ -175,3 +178,103 @@ async def test_series_of_others_are_none_of_ours(database: str) -> None:
         await m.tick()
         assert [one.labels["deployment"] for one in (await m.watch.store.load()).series] == ["backstage"]
         assert await kinds(m) == []
+
+
+async def verdicts(m: Measured) -> list[dict[str, Any]]:
+    """Return the data of the verdicts, in order."""
+    return [entry.data for entry in await m.r.entries() if entry.kind == "action.verified"]
+
+
+async def test_recovery_is_proven_by_the_measure(database: str) -> None:
+    """Rolled out at once, and above all the while: no verdict. Back inside for long enough: recovered, and by what."""
+    row = a_row(threshold=structs.replace(SLOW, for_s=0), recover=Recovery(for_s=30, within_s=600))
+    async with measured(database, row) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        m.r.rolled_out()
+        await m.r.hasten()
+        m.says.values = {"backstage": 60.0}
+        await m.tick(passed_s=15)
+        await m.tick(passed_s=20)
+        await m.r.hasten()
+        assert await verdicts(m) == []
+        await m.r.sql.execute("UPDATE remediator.actions SET applied_at = applied_at - interval '60 s'")
+        await m.tick(passed_s=20)
+        await m.r.hasten()
+        (verdict,) = await verdicts(m)
+        assert (verdict["verdict"], verdict["rung"], verdict["remedy"]) == ("recovered", 0, "restart")
+        assert verdict["measures"] == [{"row": ROW, "phase": "ok", "level": None, "value": 60.0}]
+        assert verdict["seconds"] >= 60
+        assert await m.r.states() == ["recovered"]
+        assert (await kinds(m))[-1] == "incident.resolved"
+
+
+async def test_a_measure_that_is_not_seen_is_no_recovery(database: str) -> None:
+    """Nobody knows, so people are called at the deadline; nothing more is tried."""
+    row = a_row(ladder=(*a_row().ladder, *a_row().ladder))
+    async with measured(database, row) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        m.r.rolled_out()
+        m.says.problem = Unseen.TIMEOUT
+        await m.tick()
+        await m.r.sql.execute("UPDATE remediator.actions SET applied_at = applied_at - interval '601 s'")
+        await m.r.hasten()
+        assert await m.r.states() == ["unknown"]
+        assert (await kinds(m)).count("incident.escalated") == 1
+        assert len(m.r.writes()) == 1
+
+
+async def test_what_becomes_critical_takes_the_next_rung_at_once(database: str) -> None:
+    """Long before the deadline."""
+    row = a_row(ladder=(Rung(action="scale", parameters={"step": 1, "max": 10}), *a_row().ladder))
+    async with measured(database, row) as m:
+        m.r.put(deployment())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        m.r.rolled_out()
+        m.says.values = {"backstage": 95.0}
+        await m.tick()
+        await m.r.hasten()
+        assert [one["verdict"] for one in await verdicts(m)] == ["worse"]
+        assert m.r.live()["spec"]["replicas"] == 4, "capacity is not taken away when it is needed most"
+        assert (await m.r.states())[0] == "worse"
+        assert len(await m.r.states()) == 2
+
+
+async def test_a_scale_that_does_harm_is_taken_back_at_once(database: str) -> None:
+    """Its rollout is stuck: the wish to undo it is the daemon's own, and goes the way of every other."""
+    row = a_row(ladder=(Rung(action="scale", parameters={"step": 1, "max": 10}),))
+    async with measured(database, row) as m:
+        m.r.put(whole())
+        m.says.values = {"backstage": 75.0}
+        await m.tick()
+        assert m.r.live()["spec"]["replicas"] == 4
+        gave_up = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+        m.r.rolled_out(updatedReplicas=3, readyReplicas=3, availableReplicas=3, conditions=gave_up)
+        await m.r.hasten()
+        await m.r.hasten()
+        assert (await m.r.states())[0] == "worse"
+        assert "undo.asked" in await kinds(m)
+        assert m.r.live()["spec"]["replicas"] == 3
+
+
+@pytest.mark.slow
+async def test_five_thousand_series_at_once_are_a_storm(database: str) -> None:
+    """They all fire in one tick; the guards see one storm, and next to nothing is done."""
+    storm = structs.replace(ROOMY, storm=RateLimit(count=10, window_s=120))
+    async with measured(database, policy=storm) as m:
+        for number in range(5):
+            m.r.put(deployment(f"app-{number}"))
+        m.says.values = {f"app-{number}": 99.0 for number in range(5000)}
+        await m.tick(settle=False)
+        assert await m.r.sql.fetchval("SELECT count(*) FROM remediator.inbox") == 5000
+        for _ in range(40):
+            await m.r.line.lanes[0].step()
+        for lane in m.r.line.lanes[1:4] * 10:
+            await lane.step()
+        candidates = await m.r.sql.fetchval("SELECT count(*) FROM remediator.candidates")
+        assert candidates == 5000
+        assert len(m.r.writes()) < 10

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, assert_never
 
+from msgspec import structs
+
 from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.endings import lock_admission, resolve
 from remediator.adapters.ledger.pool import Connection
@@ -13,6 +15,7 @@ from remediator.model.action import ActionState
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.ports.actions import CallPeople, Conclusion, NextRung, Nothing, Recovered, Settled
 
+ACTOR = "remediator"
 Placed: TypeAlias = tuple[int, Conclusion]
 
 
@@ -31,7 +34,8 @@ async def write_conclusions(connection: Connection, conclusions: Sequence[Conclu
         moved = {row["place"]: row for row in await connection.fetch(QUERIES["move_actions"], rows.as_json(given))}
         for place, conclusion in group:
             if place in moved:
-                entries += [*conclusion.entries, *await _follow(connection, conclusion, moved[place])]
+                taken_back = await _take_back(connection, conclusion)
+                entries += [*conclusion.entries, *taken_back, *await _follow(connection, conclusion, moved[place])]
         ended |= moved.keys()
     if ended:
         await connection.execute(QUERIES["append_entries"], rows.entries_json(entries))
@@ -68,6 +72,17 @@ def _ending(place: int, conclusion: Conclusion) -> dict[str, Any]:
         "ended": True,
         "entry": None,
     }
+
+
+async def _take_back(connection: Connection, conclusion: Conclusion) -> list[NewEntry]:
+    """Ask for what did harm to be undone, as a person would (docs/adr/0011), and return the entry that says so."""
+    if not conclusion.undo:
+        return []
+    if await connection.fetchval(QUERIES["ask_undo"], conclusion.number, ACTOR) is None:
+        return []
+    first = conclusion.entries[0]
+    summary = f"{ACTOR} asks to undo it: {conclusion.undo}"
+    return [structs.replace(first, kind=EntryKind.UNDO_ASKED, summary=summary, data={})]
 
 
 async def _follow(connection: Connection, conclusion: Conclusion, moved: rows.Row) -> list[NewEntry]:
