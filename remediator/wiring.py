@@ -314,13 +314,14 @@ class Daemon:
             await self._keep_rules("rules loaded")
             return
         faults = [str(fault) for fault in reload.faults]
-        summary = f"{len(faults)} faults in the rule files; the last good rules stay in force: {faults[0]}"
+        summary = f"the rule files have faults ({len(faults)}); the last good rules stay in force: {faults[0]}"
         entry = NewEntry(kind=EntryKind.RULES_REJECTED, summary=summary, data={"faults": faults[:100]})
         await self.rule_history.add(News(entry=entry))
 
     async def _keep_rules(self, words: str) -> None:
         rules = self.rulebook.current()
-        summary = f"{words}: {len(rules.rules)} rules, digest {rules.digest[:12]}"
+        count = len(rules.rules)
+        summary = f"{words}: {count} rule{'s' * (count != 1)}, digest {rules.digest[:12]}"
         entry = NewEntry(kind=EntryKind.RULES_LOADED, summary=summary, data={"digest": rules.digest})
         await self.rule_history.add(News(entry=entry, digest=rules.digest, files=self.rulebook.files))
 

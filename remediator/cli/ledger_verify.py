@@ -137,7 +137,8 @@ def _as_text(report: Report) -> list[str]:
     first, head = report.first, report.head
     if first is not None and head is not None:
         span = f"{lines.moment(first.sealed_at)} to {lines.moment(head.sealed_at)} UTC"
-        out.append(f"Verified {report.entries} entries up to number {head.upto} under {report.seals} seals of {span}.")
+        seals = f"{report.seals} seal{'s' * (report.seals != 1)}"
+        out.append(f"Verified {report.entries} entries up to number {head.upto} under {seals} of {span}.")
         out.append(f"The last is seal {head.number}, hash {head.hash.hex()}.")
     if report.unused:
         out.append(f"{report.unused} numbers in between are unused: what they were drawn for was rolled back.")
