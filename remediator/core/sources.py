@@ -1,9 +1,9 @@
 """Which way to measure a row of the threshold table: the one whose series this Prometheus has.
 
 A row may carry several expressions, one for each kind of monitoring that can answer it (``Source``). Whoever evaluates
-a row asks ``probe`` once when the rules have changed, turns the answer into ``present`` selectors, and takes the
-expression that ``choose`` returns. A choice is kept as long as the series it needs are there: two ways of measuring
-must not take turns, for each calls its series by labels of its own.
+a row asks ``probes`` when the rules have changed, reads the answers with ``counted``, and evaluates the expression that
+``choose`` returns (``flow.choosing`` for the poller). A choice is kept as long as the series it needs are there: two
+ways of measuring must not take turns, for each calls its series by labels of its own.
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from remediator.core import threshold_news as news
 from remediator.core import vital_signs
 from remediator.core.thresholds import Key, RowLook, Terms, Turn, look, terms_of
 from remediator.flow.bells import Bells, Stage
+from remediator.flow.choosing import Choice
 from remediator.flow.measuring import LEASE_S, Watch
 from remediator.flow.parts import Parts
 from remediator.model.measure import Answer, Level, RowState, SeriesState
@@ -53,6 +54,7 @@ class Family:
     terms: Terms
     rulebook: Rulebook
     watch: Watch
+    choice: Choice
     known: dict[Key, SeriesState | None] = field(default_factory=dict)
 
     def identify(self, key: Key) -> SeriesState | None:
@@ -144,8 +146,9 @@ class Poll:
         self._families = {}
         for rule in rules.rules:
             terms = terms_of(rule, unknown_after_s=self.watch.unknown_after_s, gap_s=self.watch.gap_s)
-            if terms is not None:
-                self._families[rule.name] = Family(rule, terms, self.parts.rulebook, self.watch)
+            if terms is not None and rule.threshold is not None:
+                choice = Choice(rule.threshold, self.watch.unknown_after_s)
+                self._families[rule.name] = Family(rule, terms, self.parts.rulebook, self.watch, choice)
 
     async def _ask(self, before: Memory, at: datetime) -> list[Seen]:
         """Ask for all rows at once, for the same moment; what they say counts if Prometheus is to be believed."""
@@ -167,8 +170,22 @@ class Poll:
 
     async def _row(self, family: Family, before: Memory, at: datetime) -> Seen:
         row, states = _standing(before, family)
+        if not family.choice.stands(row, at):
+            blind = await self._choose(family, at)
+            if blind is not None:
+                return family.judge(row, states, blind, at)
         query = Query(expr=family.terms.expr, at=at, dated=family.terms.plain)
         return await self.watch.prometheus.ask(query, lambda answer: family.judge(row, states, answer, at))
+
+    async def _choose(self, family: Family, at: datetime) -> Answer | None:
+        """Find out by which of its sources a row can be measured; return why it cannot be, or None."""
+        before = family.choice.source
+        blind = await family.choice.make(self.watch.prometheus, at)
+        after = family.choice.source
+        if after is not None and after != before:
+            family.terms = replace(family.terms, expr=after.expr)
+            self._tell("measured_by", row=family.rule.name, source=after.name)
+        return blind
 
     def _tell_tick(self, looks: Sequence[RowLook], seconds: float) -> None:
         tally: Counter[str] = Counter()
