@@ -67,7 +67,7 @@ class Outlook(Struct, frozen=True, kw_only=True):
 class History(Struct, frozen=True, kw_only=True):
     """What has been done before, read inside the admission transaction; only changing actions count.
 
-    ``target``: the actions on this target in the last 24 hours, newest first, at most 50. ``windows``: by scope.
+    ``target``: the actions on this target in the last 31 days, newest first, at most 50. ``windows``: by scope.
     ``open_in_namespace`` and ``open_in_cluster`` are open changing actions, ``last_in_cluster`` the latest admission.
     ``touched``: when each target was last changed, as far as the policy's blast window goes back. ``onsets``: when
     incidents began, oldest first, as far back as a storm is remembered. ``platform``: alerts about the platform that
@@ -119,7 +119,7 @@ class Ruling(Struct, frozen=True, kw_only=True):
 class AdmissionBatch(Struct, frozen=True, kw_only=True):
     """All that a batch of decisions is made on, read inside the transaction at ``now`` (the database's clock).
 
-    ``incidents`` are the open ones and ``past`` the changing actions of the last day, both by target key;
+    ``incidents`` are the open ones and ``past`` the changing actions of 31 days, both by target key;
     ``open_by_namespace`` counts open changing actions, ``open_in_cluster`` all of them; ``firing`` tells of each
     candidate, by its id, whether its alert, or another one of its incident, still fires. ``working`` holds, by the
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has

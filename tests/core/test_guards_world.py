@@ -360,6 +360,14 @@ def test_what_keeps_data_gets_one_attempt(kept_by: str, states: tuple[ActionStat
         assert refusal.retry_at is None
 
 
+def test_what_keeps_data_is_let_go_after_a_day() -> None:
+    """What failed earlier was for people, who have gone on since."""
+    target = Target(kind=Kind.STATEFULSET, namespace="n", name="db", uid="u")
+    stateful = rule(target=type(rule().target)(namespaces=("n",), kinds=(target.kind,)))
+    old = ended(UNCHANGED, every_s=90_000)
+    assert stateful_stop.check(history(case(plan=restart_plan(target), rule=stateful), target=old)) is None
+
+
 def rolled(age_s: float, **changes: object) -> Case:
     """Return the case of a workload that is a day old and was rolled out so many seconds ago."""
     load = workload(rollout_started_at=ago(age_s), created_at=ago(86400), revision="7")

@@ -111,13 +111,12 @@ def _incident(db: Database, one: Row) -> Row:
 
 
 def _past(db: Database, key: str, now: datetime) -> list[Row]:
-    day = now - timedelta(hours=24)
+    day, month = now - timedelta(hours=24), now - timedelta(days=31)
     mine = [one for one in db.actions if one["target_key"] == key and one["changes"]]
-    asked = [one for one in mine if one["mode"] == "enforce" or one["state"] == "awaiting_approval"]
-    latest = sorted(
-        (one for one in asked if one["admitted_at"] > day), key=lambda one: one["admitted_at"], reverse=True
-    )
-    old = [one for one in mine if one["mode"] == "enforce" and one["state"] in OPEN and one["admitted_at"] <= day]
+    asked = [one for one in mine if one["state"] == "awaiting_approval" and one["admitted_at"] > day]
+    done = [one for one in mine if one["mode"] == "enforce" and one["admitted_at"] > month]
+    latest = sorted((*done, *asked), key=lambda one: one["admitted_at"], reverse=True)
+    old = [one for one in mine if one["mode"] == "enforce" and one["state"] in OPEN and one["admitted_at"] <= month]
     return [{name: one[name] for name in PAST} for one in (*latest[:50], *old)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from remediator.core.guardrails.cooldown import FAILED
 from remediator.model.action import ActionState
 from remediator.model.case import Case
@@ -9,13 +11,15 @@ from remediator.model.decision import HoldReason, Refusal
 from remediator.model.target import Kind
 
 JUDGED = FAILED | {ActionState.RECOVERED}
+DAY = timedelta(days=1)
 
 
 def check(case: Case) -> Refusal | None:
     """Refuse a stateful target whose latest verdict of the last day is that it did not help."""
     if not (case.plan.target.kind is Kind.STATEFULSET or case.rule.target.stateful):
         return None
-    failed = next((past for past in case.history.target if past.state in JUDGED), None)
+    lately = (past for past in case.history.target if past.admitted_at > case.now - DAY)
+    failed = next((past for past in lately if past.state in JUDGED), None)
     if failed is None or failed.state not in FAILED:
         return None
     return Refusal(

@@ -406,7 +406,7 @@ async def test_the_batch_is_what_the_guards_need(pool: LedgerPool, owner: Owner)
     await put_candidates(owner, 3)
     await decide(pool, act)
     await owner.execute("UPDATE remediator.actions SET state = 'unchanged', ended_at = now()")
-    await owner.execute("UPDATE remediator.actions SET admitted_at = now() - interval '25 h' WHERE number = 2")
+    await owner.execute("UPDATE remediator.actions SET admitted_at = now() - interval '745 h' WHERE number = 2")
     await owner.execute("UPDATE remediator.actions SET changes = false WHERE number = 3")
     await owner.execute("UPDATE remediator.alerts SET status = 'resolved' WHERE fingerprint <> $1", f"{1:016x}")
     await owner.execute(
@@ -525,6 +525,26 @@ async def test_a_commit_waits_for_the_disk_where_people_are_told(
         assert set(await column(owner, "witness", "waits")) == {waits}
         async with transaction(pool) as connection:
             assert await connection.fetchval("SHOW synchronous_commit") == "on", "the next one is as ever"
+
+
+@pytest.mark.parametrize(("state", "days", "told"), [("unchanged", 29, True), ("awaiting_approval", 2, False)])
+async def test_the_past_goes_as_far_back_as_a_cooldown(
+    pool: LedgerPool, owner: Owner, state: str, days: int, told: bool
+) -> None:
+    """A rule may ask for thirty days; a question that nobody has answered for a day stops no others."""
+    await put_candidates(owner, 1)
+    await decide(pool, act)
+    await owner.execute(
+        """UPDATE remediator.actions SET state = $1, admitted_at = now() - make_interval(days => $2),
+           mode = CASE WHEN $1 = 'unchanged' THEN 'enforce' ELSE 'ask' END""",
+        state,
+        days,
+    )
+    await put_candidates(owner, 1, source="later")
+    store, whim = LedgerAdmissionStore(pool), Whim(lambda _: hold(HoldReason.COOLDOWN, retry_in_s=1))
+    await store.admit([assessed(one) for one in await store.take(9, 60.0)], whim)
+    (batch,) = whim.seen
+    assert bool(batch.past) is told
 
 
 async def test_times_are_those_of_the_database_whatever_its_zone(pool: LedgerPool, owner: Owner) -> None:

@@ -87,16 +87,17 @@ WITH undecided AS MATERIALIZED (
     FROM remediator.incidents
     WHERE (state <> 'resolved' AND target_key = ANY ($5::text[])) OR id = ANY ($6::bigint[])
 ), past AS (
-    -- The changing actions of the last day on these targets, newest first, at most 50 each, questions that wait for an
-    -- answer among them; and the open one, however old it is.
+    -- The changing actions on these targets, newest first, at most 50 each, as far back as a cooldown can last; among
+    -- them the questions of the last day that wait for an answer; and the open one, however old it is.
     SELECT latest.*
     FROM unnest($5::text[]) AS wanted (target_key)
     CROSS JOIN LATERAL (
         SELECT number, incident, action, rule, target_key, namespace, state, admitted_at, ended_at
         FROM remediator.actions AS done
         WHERE done.target_key = wanted.target_key AND done.changes
-          AND (done.mode = 'enforce' OR done.state = 'awaiting_approval')
-          AND done.admitted_at > statement_timestamp() - interval '24 hours'
+          AND (done.mode = 'enforce' OR (done.state = 'awaiting_approval'
+                                         AND done.admitted_at > statement_timestamp() - interval '24 hours'))
+          AND done.admitted_at > statement_timestamp() - interval '31 days'
         ORDER BY done.admitted_at DESC
         LIMIT 50
     ) AS latest
@@ -105,7 +106,7 @@ WITH undecided AS MATERIALIZED (
     FROM remediator.actions
     WHERE target_key = ANY ($5::text[]) AND changes AND mode = 'enforce'
       AND state IN ('admitted', 'claimed', 'dispatched', 'in_doubt', 'verifying')
-      AND admitted_at <= statement_timestamp() - interval '24 hours'
+      AND admitted_at <= statement_timestamp() - interval '31 days'
 ), wanted AS (
     SELECT * FROM unnest($7::text[], $8::text[], $9::int[]) WITH ORDINALITY AS given (kind, key, window_s, place)
 ), counted AS (
