@@ -120,7 +120,9 @@ def simulation(length: Length, say: Say) -> Ended:
     for seed in range(length.seeds):
         report = simulate(seed)
         counts += report.counts
-        broken += [f"python -m tests.simulation --seed {seed}: {one}" for one in report.broken]
+        for one in report.broken:
+            broken.append(f"python -m tests.simulation --seed {seed}: {one}")
+            say(broken[-1])
         if (seed + 1) % (length.seeds // PROGRESS) == 0:
             say(f"{seed + 1} of {length.seeds} seeds")
     figures = f"{length.seeds} seeds, {counts['effects']} effects, {len(broken)} invariants broken"
