@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import asyncpg
@@ -81,6 +82,26 @@ async def test_only_finished_rows_past_their_time_go(database: str) -> None:
     assert await owner.fetchval("SELECT count(*) FROM remediator.quarantine") == 1
     assert await owner.fetchval("SELECT count(*) FROM remediator.outbox") == 3
     await owner.close()
+
+
+async def test_a_signal_that_is_told_again_meanwhile_stays(pools: LedgerPools, owner: Owner, database: str) -> None:
+    """It comes once more, after a month, while it is being forgotten: it waits to be judged, so it must be there."""
+    await owner.execute(
+        """INSERT INTO remediator.signals (source, fingerprint, status, starts_at, labels, annotations, last_seen_at)
+           VALUES ('a', '0', 'firing', now(), '{}', '{}', now() - interval '31 days')"""
+    )
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks, owner.transaction():
+        await owner.execute("UPDATE remediator.signals SET last_seen_at = now()")
+        await owner.execute("INSERT INTO remediator.inbox SELECT id FROM remediator.signals")
+        sweeping = tasks.create_task(keeper(pools.stages).sweep())
+        other = await asyncpg.connect(database)
+        while not sweeping.done() and not await other.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM%'"
+        ):
+            await asyncio.sleep(0.01)
+        await other.close()
+    assert sweeping.result() == 0
+    assert await owner.fetchval("SELECT count(*) FROM remediator.signals") == 1
 
 
 async def test_evidence_goes_long_after_its_incident(pools: LedgerPools, owner: Owner) -> None:

@@ -7,7 +7,9 @@ WHERE id IN (
       AND NOT EXISTS (SELECT FROM remediator.inbox WHERE inbox.signal = signals.id)
     ORDER BY id
     LIMIT $2
-);
+)
+-- Asked once more of a row that somebody was changing: one that has just come again waits to be judged.
+AND last_seen_at < clock_timestamp() - make_interval(days => $1);
 
 -- name: forget_quarantine
 -- Alerts that could not be used, once nobody will look at them any more.
