@@ -19,7 +19,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def conditions(text: str) -> set[str]:
     """Return the conditions about the user."""
     documents = [one for one in yaml.safe_load_all(text) if one["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(documents) == 2
+    assert len(documents) == 3
     return {one["spec"]["matchConditions"][0]["expression"] for one in documents}
 
 
@@ -30,7 +30,7 @@ def test_it_prints_policies_with_their_bindings(capsys: pytest.CaptureFixture[st
     names = {one["metadata"]["name"] for one in documents if one["kind"] == "ValidatingAdmissionPolicy"}
     assert {one["policyName"] for one in bindings} == names
     assert all(one["validationActions"] == ["Deny"] for one in bindings)
-    assert len(documents) == 4
+    assert len(documents) == 6
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_it_prints_policies_with_their_bindings(capsys: pytest.CaptureFixture[st
         (("--user", "jane@example.com"), "jane@example.com"),
     ],
 )
-def test_both_are_about_the_user(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], user: str) -> None:
-    """The service account that the chart makes, another one, or whoever the kubeconfig is of."""
+def test_all_are_about_the_user(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], user: str) -> None:
+    """The default service account, another one, or whoever the kubeconfig is of."""
     assert conditions(printed(capsys, *words)) == {f"request.?userInfo.?username.orValue('') == \"{user}\""}
 
 
