@@ -41,6 +41,12 @@ class Cause(StrEnum):
     NEXT_RUNG = "next_rung"
     APPROVED = "approved"
     UNDO = "undo"
+    RETURN = "return"
+
+    @property
+    def takes_back(self) -> bool:
+        """Tell whether it is a wish to take something back, and not an alert."""
+        return self in (Cause.UNDO, Cause.RETURN)
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -49,7 +55,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     ``first_seen_at`` is when it entered; ``tries`` counts the decisions already made about it (each a Hold with a
     retry) and is the row's version. ``incident`` is known from the second rung on. ``approved_plan`` is the summary of
     the plan that ``approved_by`` said yes to. Of an UNDO ``approved_by`` has asked for it, and ``fingerprint`` is the
-    number of the action.
+    number of the action; of a RETURN that of the action that lent something.
     """
 
     id: int

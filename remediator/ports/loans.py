@@ -1,0 +1,34 @@
+"""What was lent, and how it goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from remediator.model.loan import Loan, Move, Step
+from remediator.model.undo import Former
+
+Judge = Callable[[Step], Move]
+
+
+class LoanStore(Protocol):
+    """Finds what was lent, asks for what is due, and follows what becomes of it."""
+
+    async def step(self, limit: int, judge: Judge) -> int:
+        """Go on with up to ``limit`` loans, in one transaction; return how many returns were asked for.
+
+        Any replica may do it: what another one has in its hands is left to it.
+        """
+        ...
+
+    async def former(self, number: int) -> tuple[Former, Former] | None:
+        """Return the action that lent, and the one whose write stands now; None where nothing was lent."""
+        ...
+
+
+class LoanView(Protocol):
+    """What is lent, for people to read."""
+
+    async def lent(self, limit: int) -> tuple[Loan, ...]:
+        """Return what is lent now, the first to go back first."""
+        ...
