@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from bench import actions, blocking, intake, latency, matching, memory, replicas, slow, start
+from bench import actions, blocking, intake, latency, matching, memory, poll, replicas, slow, start
 from bench.lines import BenchFailedError
 from bench.report import Report
 from remediator.model.errors import RemediatorError
@@ -27,6 +27,7 @@ machine and the same PostgreSQL. Quote the ratios, not the rates: docs/reference
   slow      an API server that takes 50 ms for every answer: actions, and intake meanwhile
   memory    100,000 alerts that fire: the daemon's memory, and what their repetition writes
   blocking  the longest time without an answer while the largest things are done
+  poll      a tick of the threshold table for 100 to 10,000 series, and how late the event loop is meanwhile
   start     time to the first accepted webhook with an existing embedded database, and idle memory
   all       all of them
 """
@@ -74,6 +75,10 @@ async def _blocking(args: argparse.Namespace, folder: Path, report: Report) -> N
     await blocking.measure(folder, blocking.size(quick=args.quick, rounds=args.rounds), report)
 
 
+async def _poll(args: argparse.Namespace, folder: Path, report: Report) -> None:
+    await poll.measure(folder, poll.size(quick=args.quick, rounds=args.rounds), report)
+
+
 COMMANDS: dict[str, Measure] = {
     "intake": _intake,
     "latency": _latency,
@@ -83,6 +88,7 @@ COMMANDS: dict[str, Measure] = {
     "slow": _slow,
     "memory": _memory,
     "blocking": _blocking,
+    "poll": _poll,
     "start": _start,
 }
 

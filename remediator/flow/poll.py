@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -39,11 +39,22 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """How many series of a row have turned in one way, the first of them, and some of their names."""
+
+    turn: Turn
+    count: int
+    first: SeriesState
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A row, what a look at it came to, and the signals that follow."""
 
     look: RowLook
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[Signal, ...]
+    turned: tuple[Turned, ...]
 
 
 @dataclass(slots=True)
@@ -79,7 +90,7 @@ class Family:
         if len(self.known) > 2 * len(found.states) + 1000:
             self.known.clear()
         unit = self.rule.threshold.unit if self.rule.threshold else ""
-        return Seen(look=found, signals=news.signals(found, self.terms, unit, at))
+        return Seen(look=found, signals=news.signals(found, self.terms, unit, at), turned=tuple(_turned(found)))
 
 
 @dataclass(slots=True)
@@ -102,12 +113,12 @@ class Poll:
         self.polling = turn is not None
         if turn is not None and turn.due:
             began = self.parts.clock.monotonic()
-            looks = await self._tick(turn)
-            if looks is not None:
-                self._tell_tick(looks, self.parts.clock.monotonic() - began)
+            seen = await self._tick(turn)
+            if seen is not None:
+                self._tell_tick(seen, self.parts.clock.monotonic() - began)
         return 0
 
-    async def _tick(self, turn: PollTurn) -> Sequence[RowLook] | None:
+    async def _tick(self, turn: PollTurn) -> Sequence[Seen] | None:
         before = await self._before(turn)
         # Until the tick is stored, nobody knows where the next one begins.
         self._memory = None
@@ -131,7 +142,7 @@ class Poll:
             self.bells.ring(Stage.NOTIFY)
             self._tell("calls", detail=tick.message.text)
         self._tell_rows(before, looks)
-        return looks
+        return seen
 
     async def _before(self, turn: PollTurn) -> Memory:
         if self._memory is not None and self._memory.turn == turn.number - 1:
@@ -187,28 +198,25 @@ class Poll:
             self._tell("measured_by", row=family.rule.name, source=after.name)
         return blind
 
-    def _tell_tick(self, looks: Sequence[RowLook], seconds: float) -> None:
+    def _tell_tick(self, seen: Sequence[Seen], seconds: float) -> None:
         tally: Counter[str] = Counter()
-        for one in looks:
-            tally.update(one.tally)
-        unknown = [one.row.row for one in looks if one.row.unknown_since is not None]
-        fields = {**tally, "rows": len(looks), "rows_unknown": unknown}
+        for one in seen:
+            tally.update(one.look.tally)
+        unknown = [one.look.row.row for one in seen if one.look.row.unknown_since is not None]
+        fields = {**tally, "rows": len(seen), "rows_unknown": unknown}
         self.parts.observer.tell(StageEvent(stage="poll", outcome="polled", seconds=seconds, fields=fields))
-        for one in looks:
-            for turn in Turn:
-                states = [step.state for step in one.steps if step.turn is turn]
-                if states:
-                    self._tell_turn(one.row.row, turn, states)
+        for one in seen:
+            for turned in one.turned:
+                self._tell_turn(one.look.row.row, turned)
 
-    def _tell_turn(self, row: str, turn: Turn, states: Sequence[SeriesState]) -> None:
-        names = [news.name_of(state.labels) for state in states[:MOST_NAMED]]
-        first = states[0]
-        fields = {"row": row, "series": names, "value": first.value}
+    def _tell_turn(self, row: str, turned: Turned) -> None:
+        first = turned.first
+        fields: dict[str, object] = {"row": row, "series": list(turned.names), "value": first.value}
         if first.level is not None:
             fields["level"] = first.level.value
         if first.unknown_why:
             fields["why"] = first.unknown_why
-        event = StageEvent(stage="poll", outcome=turn.value, count=len(states), fields=fields)
+        event = StageEvent(stage="poll", outcome=turned.turn.value, count=turned.count, fields=fields)
         self.parts.observer.tell(event)
 
     def _tell_rows(self, before: Memory, looks: Sequence[RowLook]) -> None:
@@ -223,6 +231,14 @@ class Poll:
 
     def _tell(self, outcome: str, **fields: object) -> None:
         self.parts.observer.tell(StageEvent(stage="poll", outcome=outcome, fields=dict(fields)))
+
+
+def _turned(look: RowLook) -> Iterator[Turned]:
+    for turn in Turn:
+        states = [step.state for step in look.steps if step.turn is turn]
+        if states:
+            names = tuple(news.name_of(state.labels) for state in states[:MOST_NAMED])
+            yield Turned(turn=turn, count=len(states), first=states[0], names=names)
 
 
 def _memory(held: Held, turn: int) -> Memory:

@@ -16,6 +16,8 @@ from remediator.model.measure import SOURCE, Level, Measure, Phase, RowState, Se
 from remediator.ports.measuring import Held, IncidentMeasures, Message, PollTurn, Tick
 
 DUTY = "poller"
+PART = 500
+"""How many states are written at once."""
 
 _rows = msgspec.json.Decoder(tuple[RowState, ...])
 _series = msgspec.json.Decoder(tuple[SeriesState, ...])
@@ -103,10 +105,16 @@ def _held(given_rows: str, given_series: str) -> Held:
     return Held(rows=_rows.decode(given_rows), series=_series.decode(given_series))
 
 
+def _many(items: Sequence[Any]) -> str:
+    """Return a JSON list, written part by part: the event loop gets its turn in between."""
+    parts = (rows.as_json(items[start : start + PART])[1:-1] for start in range(0, len(items), PART))
+    return f"[{','.join(parts)}]"
+
+
 def _written(tick: Tick) -> _Written:
     # In one order everywhere: whoever stores the same alerts at the same time would otherwise deadlock with us.
     ordered = sorted(tick.signals, key=lambda one: (one.source, one.fingerprint, one.status, one.starts_at))
-    return _Written(rows=rows.as_json(tick.rows), changed=rows.as_json(tick.changed), signals=rows.as_json(ordered))
+    return _Written(rows=rows.as_json(tick.rows), changed=_many(tick.changed), signals=_many(ordered))
 
 
 def _measure(row: rows.Row) -> Measure:
