@@ -105,6 +105,8 @@ def move_actions(db: Database, session: Session, given: str) -> list[Row]:
         action = db.actions.rows.get(one["number"])
         if action is None or action["fence"] != one["fence"] or action["ended_at"] is not None:
             continue
+        if one["entry"] is not None and one["entry"]["data"].get("action_id", action["id"]) != action["id"]:
+            continue
         if one["state"] == "dispatched" and not (_has_reason(db, action, now) and _is_ours(db, one["before_image"])):
             continue
         applied = one["state"] == "verifying"

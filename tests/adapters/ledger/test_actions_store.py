@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from remediator.adapters.ledger.actions import LedgerActionStore
 from remediator.adapters.ledger.endings import lock_admission
@@ -239,6 +240,20 @@ async def test_an_intent_needs_a_reason_in_its_moment(
     assert await actions.renew(1, claim.action.fence, 60.0), "the action is still ours"
     assert await actions.in_doubt(1, claim.action.fence, entry())
     assert await actions.applied(1, claim.action.fence, entry())
+
+
+async def test_a_number_that_was_given_again_is_not_the_same_action(
+    pool: LedgerPool, actions: LedgerActionStore, owner: Owner
+) -> None:
+    """The server has crashed and forgot an action that we still hold: number and fence are another one's now."""
+    await admit_actions(owner, pool)
+    claim = await claim_one(actions)
+    said = structs.replace(entry(), data={"action_id": claim.action.id})
+    await owner.execute("UPDATE remediator.actions SET id = 'another'")
+    assert not await actions.dispatched(1, claim.action.fence, IMAGE, said)
+    assert not await actions.applied(1, claim.action.fence, said)
+    await owner.execute("UPDATE remediator.actions SET id = $1", claim.action.id)
+    assert await actions.dispatched(1, claim.action.fence, IMAGE, said)
 
 
 async def test_a_look_that_is_asked_for_meanwhile_is_not_put_off(

@@ -92,6 +92,8 @@ WITH given AS MATERIALIZED (
     -- The numbers are asked for twice, so that no plan can begin with all actions there are.
     WHERE action.number = ANY (ARRAY(SELECT number FROM given))
       AND action.number = given.number AND action.fence = given.fence AND action.ended_at IS NULL
+      -- A server that crashed, or a standby that lagged, may give number and fence again, to another action.
+      AND coalesce(given.entry #>> '{data,action_id}', action.id) = action.id
       AND (given.state <> 'dispatched'
            OR (clock_timestamp() <= action.good_until
                AND (coalesce(given.before_image #>> '{object,metadata,annotations,remediator.io/action}', '') = '' OR (
