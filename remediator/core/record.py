@@ -48,8 +48,11 @@ def alert_name(labels: Labels) -> str:
 
 def title(ruling: Ruling) -> str:
     """Return an incident's title: the alert and the target."""
-    candidate, workload = ruling.assessed.candidate, ruling.assessed.facts.workload
-    where = str(workload.target) if workload else "no target found"
+    candidate, facts = ruling.assessed.candidate, ruling.assessed.facts
+    if facts.workload is not None:
+        where = str(facts.workload.target)
+    else:
+        where = "the cluster could not be read" if facts.retryable else "no target found"
     return f"{alert_name(candidate.labels)}: {where}"
 
 

@@ -39,3 +39,10 @@ def escalate_after(severity: Severity) -> int:
 def respond_within(severity: Severity) -> int:
     """Return in how many seconds somebody must have responded to an incident."""
     return CLOCKS[severity].respond_s
+
+
+def overdue(severity: Severity, open_for: float, allowed: float) -> str:
+    """Say why an incident that nobody has closed goes to people; both times in seconds."""
+    if allowed == 0:
+        return f"nothing is being done about it, and severity {severity} does not wait"
+    return f"open for {open_for / 60:.0f} min; severity {severity} allows {allowed / 60:.0f} min"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from remediator.core.severity import escalate_after, respond_within
+from remediator.core.severity import escalate_after, overdue, respond_within
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
 from remediator.flow.parts import Parts
@@ -99,7 +99,7 @@ class Close:
         open_for = (item.now - incident.opened_at).total_seconds()
         if incident.state is not IncidentState.OPEN or open_for < allowed:
             return
-        message = f"open for {open_for / 60:.0f} min; severity {incident.severity} allows {allowed / 60:.0f} min"
+        message = overdue(incident.severity, open_for, allowed)
         if await self.parts.stores.incidents.escalate(incident.id, message):
             self.parts.observer.tell(StageEvent(stage="escalate", outcome="clock", fields={"incident": incident.id}))
             self.bells.ring(Stage.NOTIFY)

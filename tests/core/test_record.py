@@ -125,6 +125,9 @@ def test_what_is_not_known_is_left_out() -> None:
     entry = record.decision_entry(bare, target_key="")
     assert not {"severity", "place", "workload"} & set(entry.data)
     assert record.title(bare) == "BackstageDown: no target found"
+    away = Assessed(candidate=g.candidate(), facts=g.facts(workload=None, retryable=True))
+    unread = ruling(hold(PROTECTED), rule=None, assessed=away)
+    assert record.title(unread) == "BackstageDown: the cluster could not be read"
 
 
 def test_titles_and_names() -> None:
