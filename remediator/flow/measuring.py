@@ -11,6 +11,9 @@ from remediator.ports.measuring import Prometheus, ThresholdStore
 LEASE_S = 8.0
 """So long a poller may give no sign of life; a tick takes less, and the lane beats every second."""
 
+ASK_S = 6.0
+"""So long the questions for one row may take together: then the tick is stored while the lease still holds."""
+
 ReadLabels = Callable[[Labels], tuple[str, Labels]]
 """From labels to the fingerprint of the alert and to labels that may be kept."""
 
@@ -20,7 +23,8 @@ class Watch:
     """Ports and numbers, in seconds.
 
     ``interval_s``: from one tick to the next, more or less. ``unknown_after_s``: when people are told of what is not
-    known. ``settle_s``: so long Prometheus must have scraped before it is believed.
+    known. ``settle_s``: so long Prometheus must have scraped before it is believed. ``ask_s`` bounds the questions for
+    one row.
     """
 
     store: ThresholdStore
@@ -29,6 +33,7 @@ class Watch:
     interval_s: float
     unknown_after_s: float
     settle_s: float
+    ask_s: float = ASK_S
 
     @property
     def gap_s(self) -> float:

@@ -19,7 +19,7 @@ from remediator.flow.bells import Bells, Stage
 from remediator.flow.choosing import Choice
 from remediator.flow.measuring import LEASE_S, Watch
 from remediator.flow.parts import Parts
-from remediator.model.measure import Answer, Level, RowState, SeriesState
+from remediator.model.measure import Answer, Level, RowState, SeriesState, Unseen
 from remediator.model.rule import Rule
 from remediator.model.signal import Signal
 from remediator.ports.measuring import Held, Message, PollTurn, Query, Tick
@@ -180,6 +180,14 @@ class Poll:
         return [one.judge(*_standing(before, one), blind, at) for one in families]
 
     async def _row(self, family: Family, before: Memory, at: datetime) -> Seen:
+        try:
+            async with asyncio.timeout(self.watch.ask_s):
+                return await self._measure(family, before, at)
+        except TimeoutError:
+            late = Answer(problem=Unseen.TIMEOUT, detail=f"no answers within {self.watch.ask_s:g} s")
+            return family.judge(*_standing(before, family), late, at)
+
+    async def _measure(self, family: Family, before: Memory, at: datetime) -> Seen:
         row, states = _standing(before, family)
         if not family.choice.stands(row, at):
             blind = await self._choose(family, at)

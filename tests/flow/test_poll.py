@@ -124,6 +124,23 @@ async def test_a_tick_that_was_overtaken_says_nothing(database: str) -> None:
         assert m.r.ear.outcomes("poll") == ["overtaken"]
 
 
+async def test_questions_that_take_too_long_are_given_up_while_the_lease_holds(database: str) -> None:
+    """The row is unknown; the tick is stored."""
+    async with measured(database) as m:
+
+        class Slow(Says):
+            async def ask(self, query: Query, work: Callable[[Answer], T]) -> T:
+                if query.expr != SIGNS:
+                    await asyncio.Event().wait()
+                return await super().ask(query, work)
+
+        m.watch = replace(m.watch, prometheus=Slow(), ask_s=0.05)
+        m.poll = Poll(m.r.parts, m.poll.bells, m.watch)
+        await m.tick()
+        (row,) = (await m.watch.store.load()).rows
+        assert row.unknown_why == "timeout: no answers within 0.05 s"
+
+
 async def test_two_replicas_poll_in_turn_and_follow_each_other(database: str) -> None:
     """One polls; when it gives no sign of life any more, the other goes on from what it left."""
     async with measured(database, a_row(threshold=SLOW)) as m:
