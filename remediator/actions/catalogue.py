@@ -10,8 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from remediator.actions.investigate import INVESTIGATE
+from remediator.actions.max_connections import CONFIGURE_MAX_CONNECTIONS, RAISE_MAX_CONNECTIONS
 from remediator.actions.notify import NOTIFY
 from remediator.actions.parameters import did_you_mean, parse_parameters
+from remediator.actions.raise_connections import RAISE_CONNECTIONS
 from remediator.actions.restart import RESTART
 from remediator.actions.scale import SCALE
 from remediator.actions.shape import ActionType, Parameters
@@ -36,7 +38,15 @@ def collect(*actions: ActionType) -> Mapping[str, ActionType]:
     return MappingProxyType(found)
 
 
-ACTIONS: Mapping[str, ActionType] = collect(INVESTIGATE, NOTIFY, RESTART, SCALE)
+ACTIONS: Mapping[str, ActionType] = collect(
+    INVESTIGATE,
+    NOTIFY,
+    RESTART,
+    SCALE,
+    RAISE_CONNECTIONS,
+    RAISE_MAX_CONNECTIONS,
+    CONFIGURE_MAX_CONNECTIONS,
+)
 
 
 def parse(action: str, raw: dict[str, Any]) -> Parameters:

@@ -25,6 +25,8 @@ def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
             return Observe(plan=case.plan, because=_because(case, Mode.OBSERVE))
         case Mode.ASK if not approved(case):
             return Ask(plan=case.plan, because=_because(case, Mode.ASK))
+        case Mode.ENFORCE if case.plan.asks and not approved(case):
+            return Ask(plan=case.plan, because=f"{case.plan.action} asks first, unless the rule says without_asking")
         case _:
             return Act(plan=case.plan)
 

@@ -22,12 +22,15 @@ from remediator.model.decision import HoldReason, Refusal
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
 from remediator.model.plan import PatchObject, Plan, Undoes, Wrote
+from remediator.model.target import Target
 from remediator.model.undo import Difference, Former, Path, Returned, Undoing
 
 MARK = "remediator.io/action"
 WAITS_S = 600
 """Seconds in which a request to undo must have come to a decision: later nobody expects it any more."""
 MOST_TOLD = 8
+LISTS = frozenset({"containers", "env"})
+"""Lists that are patched by the names of their items."""
 
 # What holds for a person's wish too. The rest is about how often and when the machine may act of its own accord.
 RETURN_GUARDS = tuple(
@@ -51,10 +54,12 @@ def obstacle(former: Former) -> str:
         return "it undid something itself; do what is wanted by hand"
     if former.applied_at is None or former.before is None:
         return f"it has changed nothing ({former.state.value})"
+    if former.plan.statement is not None:
+        return "" if former.plan.undo else "sessions that were ended cannot be brought back"
     values = tuple(_returned(former))
     if not values:
         return f"a {former.plan.action} leaves nothing behind that could be brought back"
-    kept = next((one.path for one in values if not isinstance(one.former, bool | int | None)), None)
+    kept = next((one.path for one in values if not _whole(one)), None)
     return f"the former value of {spell(kept)} was not kept whole" if kept is not None else ""
 
 
@@ -68,6 +73,7 @@ def undoing(former: Former, image: dict[str, Any]) -> Undoing:
         mark=former.id,
         returned=tuple(_returned(former)),
         through=former.plan.lever,
+        by_name=_by_name(former.plan),
         differences=tuple(_compare(_as_left(former), _seen(image), ())),
     )
 
@@ -97,7 +103,7 @@ def proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
         action="undo",
         target=target,
         summary=f"undo {name} on {target}, asked for by {candidate.approved_by}: {values}",
-        steps=(PatchObject(target=target, patch=patch, expected=expected, through=wanted.through),),
+        steps=(wanted.statement or _patch(wanted, target, patch, expected),),
         changes=True,
         undoes=Undoes(action=wanted.action, mark=wanted.mark, wrote=wrote),
     )
@@ -114,7 +120,8 @@ def too_late(candidate: Candidate, now: datetime) -> Refusal | None:
 
 def touched_since(plan: Plan, image: dict[str, Any]) -> Refusal | None:
     """Refuse, just before the write, to bring back what somebody has changed after it was decided."""
-    if plan.undoes is None:
+    if plan.undoes is None or plan.statement is not None:
+        # A statement carries the values that it replaces, and is refused where they are not there any more.
         return None
     wrote = [*plan.undoes.wrote, Wrote(path=("metadata", "annotations", MARK), value=plan.undoes.mark)]
     found = [Difference(path=one.path, ours=one.value, theirs=_at(image, one.path)) for one in wrote]
@@ -164,8 +171,36 @@ def _returned(former: Former) -> Iterator[Returned]:
                 yield Returned(path=path, ours=value, former=_at(before, path))
 
 
+def _by_name(plan: Plan) -> bool:
+    return any(isinstance(step, PatchObject) and step.by_name for step in plan.steps)
+
+
+def _patch(wanted: Undoing, target: Target, patch: dict[str, Any], expected: dict[str, Any]) -> PatchObject:
+    """Return the write that brings values back. What rolled the pods out rolls them out again, and marks them."""
+    by_name = wanted.by_name
+    return PatchObject(
+        target=target,
+        patch=_spread(patch) if by_name else patch,
+        expected=expected,
+        through=wanted.through,
+        by_name=by_name,
+        mark_template=by_name,
+    )
+
+
+def _whole(one: Returned) -> bool:
+    """Tell whether a former value was kept as it was: numbers are, also in words where a number was written."""
+    if isinstance(one.former, str):
+        return isinstance(one.ours, str) and one.ours.isdecimal() and one.former.isdecimal()
+    return isinstance(one.former, bool | int | None) and not (isinstance(one.ours, str) and one.former is None)
+
+
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict) and value:
+    if value and _named(value):
+        for item in value:
+            rest = {key: inner for key, inner in item.items() if key != "name"}
+            yield from _leaves(rest, (*path, item["name"]))
+    elif isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _leaves(inner, (*path, key))
     elif path:
@@ -174,6 +209,9 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def _at(document: Any, path: Path) -> Any:
     for key in path:
+        if _named(document):
+            document = next((item for item in document if item["name"] == key), None)
+            continue
         if not isinstance(document, dict):
             return None
         document = document.get(key)
@@ -213,9 +251,28 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             known = merged.get(key)
             merged[key] = _merged(known if isinstance(known, dict) else {}, value)
+        elif _named(value) and _named(merged.get(key)):
+            merged[key] = _merged_by_name(merged[key], value)
         else:
             merged[key] = value
     return merged
+
+
+def _merged_by_name(below: list[Any], above: list[Any]) -> list[Any]:
+    """Return what a strategic merge patch makes of a list whose items have names."""
+    wanted = {item["name"]: item for item in above}
+    kept = [_merged(item, wanted.pop(item["name"], {})) for item in below]
+    return [*kept, *wanted.values()]
+
+
+def _spread(patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a patch whose containers and variables are lists again, with their names in the items."""
+    spread: dict[str, Any] = {}
+    for key, value in patch.items():
+        inner = _spread(value) if isinstance(value, dict) else value
+        named = key in LISTS and isinstance(inner, dict)
+        spread[key] = [{"name": name, **item} for name, item in inner.items()] if named else inner
+    return spread
 
 
 def _compare(ours: Any, theirs: Any, path: Path) -> Iterator[Difference]:

@@ -12,12 +12,15 @@ from typing import Any
 
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
+from remediator.flow.statements import settled
 from remediator.flow.words import action_entry
 from remediator.model.action import ActionState, BeforeImage
+from remediator.model.database import RunStatement
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError
 from remediator.ports.actions import CallPeople, Claim, Conclusion
 from remediator.ports.cluster import LiveObject
+from remediator.ports.databases import Ran
 
 LONGEST_WAY = timedelta(minutes=10)
 """After its decision's shelf life nothing is sent, and so long after that nothing that was sent is on its way any more:
@@ -63,9 +66,16 @@ class Doubt:
 
     async def found(self, claim: Claim) -> None:
         """Go on to verification: the object carries this action's mark."""
+        what = "object" if claim.action.plan.statement is None else "database"
         await self.applied(
-            claim, f"found done: the object carries the mark: {claim.action.plan.summary}", {"read_back": True}
+            claim, f"found done: the {what} carries the mark: {claim.action.plan.summary}", {"read_back": True}
         )
+
+    async def ran(self, claim: Claim, result: Ran) -> None:
+        """Go on to verification: the statement was run, by this attempt or by one before it."""
+        summary = claim.action.plan.summary
+        words = f"found done: the database carries the mark: {summary}" if result.found else f"done: {summary}"
+        await self.applied(claim, words, {"database": result.details, "read_back": result.found})
 
     async def applied(self, claim: Claim, summary: str, data: dict[str, Any]) -> None:
         """Write down that the write was stored."""
@@ -88,8 +98,12 @@ class Doubt:
         """Read the object. True: not stored, may be sent again. False: settled. None: it cannot be read now.
 
         Mark and generation come from one read: a write that is still on its way may land between two. ``may_land``:
-        it is not to be sent again, so as long as such a write could still be stored, nothing is known.
+        it is not to be sent again, so as long as such a write could still be stored, nothing is known. A database is
+        asked for its mark, and told then that the action is over.
         """
+        statement = claim.action.plan.statement
+        if statement is not None:
+            return await self._ask_database(claim, statement, close=may_land)
         try:
             live = await self.parts.cluster.reader.live(claim.action.target, through=claim.action.plan.lever)
         except ClusterError as error:
@@ -105,6 +119,13 @@ class Doubt:
             if not moved(live, before):
                 return True
         return await self._prove(claim)
+
+    async def _ask_database(self, claim: Claim, step: RunStatement, *, close: bool) -> bool | None:
+        """Settle by the mark in the database; the meaning is that of ``_read_back``."""
+        done = await settled(self.parts, claim.action, step, close=close)
+        if done:
+            await self.found(claim)
+        return None if done is None else not done
 
     async def _prove(self, claim: Claim) -> bool | None:
         """Settle by a proof, or the lack of it, what the object itself does not tell; None: nobody can look now."""

@@ -21,8 +21,10 @@ from remediator.flow.doubt import Doubt, moved
 from remediator.flow.evidence import capture
 from remediator.flow.forgive import forgive
 from remediator.flow.parts import Parts
+from remediator.flow.statements import send
 from remediator.flow.words import action_entry, image_data
 from remediator.model.action import ActionState
+from remediator.model.database import RunStatement
 from remediator.model.decision import HoldReason
 from remediator.model.entry import EntryKind
 from remediator.model.errors import ClusterError, PortError
@@ -30,6 +32,7 @@ from remediator.model.plan import CaptureEvidence, Notify, PatchObject
 from remediator.model.rule import Mode
 from remediator.ports.actions import Claim, Conclusion, NextRung
 from remediator.ports.cluster import Applied, InDoubt, LiveObject, WriteMark, WriteRefused
+from remediator.ports.databases import Ran
 from remediator.ports.observer import StageEvent
 
 ENTRIES = {
@@ -115,7 +118,7 @@ class Execute(Crew):
             match step:
                 case CaptureEvidence():
                     await capture(self.parts, claim, step)
-                case PatchObject():
+                case PatchObject() | RunStatement():
                     await self._patch(claim, step, began)
                     return
                 case Notify():
@@ -155,7 +158,7 @@ class Execute(Crew):
             done = structs.replace(done, say=people.message)
         await self._end(claim, done)
 
-    async def _patch(self, claim: Claim, step: PatchObject, began: float) -> None:
+    async def _patch(self, claim: Claim, step: PatchObject | RunStatement, began: float) -> None:
         refused = WriteRefused(reason="conflict", message="it was never sent")
         # The claim has told all that a renewal would; evidence, conflicts and a busy API server take time.
         fresh = self.parts.clock.monotonic() - began < self.parts.bounds.action_lease_s * FRESH
@@ -186,6 +189,9 @@ class Execute(Crew):
 
     async def _written(self, claim: Claim, live: LiveObject) -> bool:
         """Tell whether a write of this action was stored, or may have been since it was looked for; then settle it."""
+        if claim.action.plan.statement is not None:
+            # The database finds the mark itself, in the transaction of the next attempt; nothing else is looked at.
+            return False
         if live.marker == claim.action.id:
             await self.doubt.found(claim)
             return True
@@ -232,7 +238,9 @@ class Execute(Crew):
         )
         return (refusal.message, refusal.reason.value) if refusal is not None else None
 
-    async def _send(self, claim: Claim, step: PatchObject, live: LiveObject) -> WriteRefused | InDoubt | None:
+    async def _send(
+        self, claim: Claim, step: PatchObject | RunStatement, live: LiveObject
+    ) -> WriteRefused | InDoubt | None:
         """Send one write and settle what came back.
 
         A refusal asks for another try on a fresh read, and so does a doubt: then nothing was stored when it was looked
@@ -248,10 +256,12 @@ class Execute(Crew):
             uid=live.image.uid,
             resource_version=live.image.resource_version,
         )
-        result = await self.parts.cluster.writer.patch(step, mark, dry_run=dry_run)
+        result = await send(self.parts, step, mark, dry_run=dry_run)
         match result:
-            case Applied() if dry_run:
+            case Applied() | Ran() if dry_run:
                 await self._observed(claim, result)
+            case Ran():
+                await self.doubt.ran(claim, result)
             case Applied():
                 data = {"resource_version": result.resource_version, "generation": result.generation}
                 data |= {"differs": list(result.differs)} if result.differs else {}
@@ -263,8 +273,6 @@ class Execute(Crew):
                 await self._end(claim, self._conclusion(claim, ActionState.OBSERVED, note))
             case InDoubt() if await self.doubt.enter(claim, live.image, result.message):
                 return result
-            case InDoubt():
-                pass
         return None
 
     async def _intend(self, claim: Claim, live: LiveObject) -> bool:
@@ -293,7 +301,8 @@ class Execute(Crew):
         if result.reason in ("throttled", "unreachable"):
             await self.parts.clock.sleep(min(result.retry_after or 1.0, 10.0))
             return result
-        note = f"the API server refused the write: {result.reason}: {result.message}"
+        who = "the API server" if claim.action.plan.statement is None else "the database"
+        note = f"{who} refused the write: {result.reason}: {result.message}"
         await self._refuse(claim, note, result.reason)
         return None
 
@@ -308,9 +317,10 @@ class Execute(Crew):
             await self._refuse(claim, note, error.reason)
             return None
 
-    async def _observed(self, claim: Claim, result: Applied) -> None:
-        note = f"dry run accepted by the API server: would {claim.action.plan.summary}"
-        if result.differs:
+    async def _observed(self, claim: Claim, result: Applied | Ran) -> None:
+        who = "API server" if isinstance(result, Applied) else "database"
+        note = f"dry run accepted by the {who}: would {claim.action.plan.summary}"
+        if isinstance(result, Applied) and result.differs:
             note += f"; it would keep other values at {', '.join(result.differs)}"
         await self._end(claim, self._conclusion(claim, ActionState.OBSERVED, note))
 

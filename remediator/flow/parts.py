@@ -12,6 +12,7 @@ from remediator.ports.actions import ActionStore, EvidenceStore
 from remediator.ports.admission import AdmissionStore
 from remediator.ports.clock import Clock
 from remediator.ports.cluster import ClusterReader, ClusterWriter, EvidenceReader
+from remediator.ports.databases import Databases
 from remediator.ports.incidents import IncidentStore, Outbox
 from remediator.ports.ledger import Alarm, LedgerWriter
 from remediator.ports.matching import MatchStore
@@ -91,6 +92,7 @@ class Parts:
     pause_file: PauseFile | None = None
     lookout: Lookout | None = None
     watch: Watch | None = None
+    databases: Databases | None = None
 
     def paused_here(self) -> tuple[Pause, ...]:
         """Return the pause that a file on this machine makes, if it does."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from remediator.core.undo import undoing
+from remediator.core.undo_statement import undoing_statement
 from remediator.flow.parts import Parts
+from remediator.flow.statements import look
 from remediator.model.action import Action, ActionState
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ClusterError
@@ -25,6 +27,8 @@ async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
         return facts
     if former.before is None:
         return structs.replace(facts, undo=undoing(former, {}))
+    if former.plan.statement is not None:
+        return structs.replace(facts, undo=undoing_statement(former, await look(parts, former.target)))
     try:
         live = await parts.cluster.reader.live(former.target, through=former.plan.lever)
     except ClusterError as error:

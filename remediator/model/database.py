@@ -44,6 +44,7 @@ class DatabaseFacts(Struct, frozen=True, kw_only=True):
     is what the server may use, None where nobody said. ``pending``: max_connections as it will be after a restart.
     ``managed_by``: what else decides about its settings. ``server_most``: up to how many max_connections may be raised
     (0: not by us). ``idle``: age in seconds of each session that idles in a transaction and may be ended, oldest first.
+    ``standbys`` follow this server, and need as many connections as it has.
     """
 
     name: str
@@ -61,6 +62,7 @@ class DatabaseFacts(Struct, frozen=True, kw_only=True):
     memory: int | None = None
     managed_by: str = ""
     server_most: int = 0
+    standbys: int = 0
 
     @property
     def ordinary(self) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from remediator.model.database import DatabaseView
 from remediator.model.owners import Surroundings
 from remediator.model.target import Target
 from remediator.model.undo import Undoing
@@ -24,12 +25,24 @@ class PodFacts(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class ContainerFacts(Struct, frozen=True, kw_only=True):
+    """A container of the pod template: its memory limit in bytes (None: it has none), and its MAX_CONNECTIONS.
+
+    ``max_connections`` is "" where the variable is not set, or is set from somewhere else.
+    """
+
+    name: str
+    memory: int | None = None
+    max_connections: str = ""
+
+
 class WorkloadFacts(Struct, frozen=True, kw_only=True):
     """A Deployment, StatefulSet or DaemonSet as the API server shows it; counts default to 0 where it leaves them out.
 
     ``annotations`` and ``template_annotations`` hold only those of ``remediator.io/`` and
     ``kubectl.kubernetes.io/restartedAt``. ``progress`` is the reason of the Progressing condition.
-    ``rollout_started_at`` is when the newest ReplicaSet (or ControllerRevision) was made.
+    ``rollout_started_at`` is when the newest ReplicaSet (or ControllerRevision) was made. ``operator``: what runs the
+    database in it, and decides about its settings.
     """
 
     target: Target
@@ -51,6 +64,8 @@ class WorkloadFacts(Struct, frozen=True, kw_only=True):
     rollout_started_at: datetime | None = None
     created_at: datetime | None = None
     deleting: bool = False
+    containers: tuple[ContainerFacts, ...] = ()
+    operator: str = ""
 
     @property
     def rolled_out(self) -> bool:
@@ -88,7 +103,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     ``workload`` is None where the target could not be read; then ``problem`` is the closed reason (``target_missing``,
     ``target_ambiguous``, ``target_not_found``, ``target_not_allowed``, ``cluster_unreachable``) and ``detail`` says
     more. Unknown is never healthy: None must not be read as zero. ``undo`` is read where an action is to be undone,
-    ``around`` where an action must know who else decides about the workload.
+    ``around`` where an action must know who else decides about the workload. ``database``: what a look at the database
+    that runs in it found.
     """
 
     read_at: datetime
@@ -100,3 +116,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     retryable: bool = False
     undo: Undoing | None = None
     around: Surroundings | None = None
+    database: DatabaseView | None = None

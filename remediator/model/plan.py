@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from remediator.model.database import RunStatement
 from remediator.model.owners import Lever
 from remediator.model.target import Target
 
@@ -15,7 +16,8 @@ class PatchObject(Struct, frozen=True, kw_only=True, tag="patch_object"):
 
     ``mark_template`` also puts the action id on the pod template, which makes the change roll out and leaves a proof
     in the ReplicaSet. ``expected`` are dotted paths and the values that they must have in the server's answer.
-    ``through``: the object that is written to instead, for it decides about the target.
+    ``through``: the object that is written to instead, for it decides about the target. ``by_name``: lists in the patch
+    are merged by the names of their items (a strategic merge patch); otherwise they would replace what is there.
     """
 
     target: Target
@@ -23,6 +25,7 @@ class PatchObject(Struct, frozen=True, kw_only=True, tag="patch_object"):
     expected: dict[str, Any] = field(default_factory=dict)
     mark_template: bool = False
     through: Lever | None = None
+    by_name: bool = False
 
 
 class CaptureEvidence(Struct, frozen=True, kw_only=True, tag="capture_evidence"):
@@ -41,7 +44,7 @@ class Notify(Struct, frozen=True, kw_only=True, tag="notify"):
     urgent: bool = False
 
 
-Step = PatchObject | CaptureEvidence | Notify
+Step = PatchObject | RunStatement | CaptureEvidence | Notify
 
 
 class Wrote(Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Steps in order. ``changes`` tells whether a step writes to the cluster; ``disruptive`` whether pods may end.
 
     ``undo`` would return the target to what it was, computed from the facts of the decision. ``undoes`` is set where
-    the plan is the undo of an earlier action.
+    the plan is the undo of an earlier action. ``asks``: a person is asked first, also where the rule may act.
     """
 
     action: str
@@ -74,6 +77,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: bool = False
     disruptive: bool = False
     undoes: Undoes | None = None
+    asks: bool = False
+
+    @property
+    def statement(self) -> RunStatement | None:
+        """Return what is run in a database, None for a plan that runs nothing there."""
+        return next((step for step in self.steps if isinstance(step, RunStatement)), None)
 
     @property
     def lever(self) -> Lever | None:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from remediator.model.action import ActionState, BeforeImage
+from remediator.model.database import RunStatement
 from remediator.model.owners import Lever
 from remediator.model.plan import Plan
 from remediator.model.target import Target
@@ -54,7 +55,8 @@ class Undoing(Struct, frozen=True, kw_only=True):
     """What undoing an action comes to on the object as it is now; ``mark`` is the action's id.
 
     ``differences``: what others have changed since. ``obstacle``: why it cannot be undone at all. ``through``: the
-    object that was written to, where it was not the target itself.
+    object that was written to, where it was not the target itself. ``statement``: what is run in a database instead.
+    ``by_name``: the lists among what was written are merged by name.
     """
 
     action: int
@@ -63,3 +65,5 @@ class Undoing(Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
     obstacle: str = ""
     through: Lever | None = None
+    statement: RunStatement | None = None
+    by_name: bool = False

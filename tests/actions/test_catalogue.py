@@ -15,9 +15,10 @@ from remediator.actions.restart import RESTART, RestartParameters
 from remediator.actions.scale import ScaleParameters
 from remediator.actions.shape import Parameters
 from remediator.model.errors import ConfigError, InvariantBroken
-from remediator.model.plan import Plan
+from remediator.model.plan import PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rung
+from tests.actions.databases import about
 from tests.core.given import BACKSTAGE, facts, rule
 
 LEVERS = {"autoscaling": ("horizontalpodautoscalers",), "keda.sh": ("scaledobjects",)}
@@ -26,6 +27,9 @@ LEVERS = {"autoscaling": ("horizontalpodautoscalers",), "keda.sh": ("scaledobjec
 GOOD: dict[str, dict[str, Any]] = {
     "investigate": {},
     "notify": {},
+    "raise_connections": {"step": 50, "max": 200},
+    "raise_max_connections": {"to": 150},
+    "configure_max_connections": {"to": 300},
     "restart": {"allow_single": True},
     "scale": {"to": 6},
 }
@@ -39,7 +43,7 @@ def faults(action: str, raw: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def test_the_actions() -> None:
-    """Four, by the names that rules use."""
+    """By the names that rules use."""
     assert sorted(ACTIONS) == sorted(GOOD)
     with pytest.raises(TypeError):
         ACTIONS["other"] = RESTART  # type: ignore[index]  # that it is read-only is the point
@@ -52,7 +56,8 @@ def test_every_action_keeps_its_promises(name: str) -> None:
     assert action.name == name
     assert action.title
     assert "\n" not in action.title
-    plan = draft(Rung(action=name, parameters=GOOD[name]), BACKSTAGE, facts(), rule(), Policy())
+    world = about() if name.endswith("connections") else facts()
+    plan = draft(Rung(action=name, parameters=GOOD[name]), BACKSTAGE, world, rule(), Policy())
     assert isinstance(plan, Plan)
     assert (plan.action, plan.target, plan.changes, plan.disruptive) == (
         name,
@@ -64,9 +69,11 @@ def test_every_action_keeps_its_promises(name: str) -> None:
     assert (config.frozen, config.forbid_unknown_fields) == (True, True)
     with pytest.raises(TypeError):
         action.parameters(*GOOD[name].values(), 1)
+    patches = any(isinstance(step, PatchObject) for step in plan.steps)
     verbs = {verb for permission in action.permissions for verb in permission.verbs}
     assert verbs <= {"get", "list", "patch"}
-    assert ("patch" in verbs) == action.changes
+    assert ("patch" in verbs) == patches
+    assert action.changes == (patches or plan.statement is not None)
     for permission in action.permissions:
         assert "*" not in (*permission.resources, *permission.verbs, permission.group)
         assert not {"secrets", "pods/exec", "deployments/scale"} & set(permission.resources)
@@ -91,7 +98,8 @@ def test_good_parameters_become_the_actions_own_type() -> None:
 def test_unknown_actions_are_answered_with_the_nearest() -> None:
     """Or with all that there are."""
     assert faults("restrat", {}) == ("there is no action 'restrat'; did you mean 'restart'?",)
-    assert faults("dance", {}) == ("there is no action 'dance'; known are investigate, notify, restart, scale",)
+    known = ", ".join(sorted(ACTIONS))
+    assert faults("dance", {}) == (f"there is no action 'dance'; known are {known}",)
 
 
 def test_every_fault_is_named_at_once() -> None:

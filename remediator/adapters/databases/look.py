@@ -54,6 +54,7 @@ async def facts_of(session: Session, entry: Entry, own: frozenset[int]) -> Datab
         managed_by=_manager(
             f"{server['managers']} {server['manager_settings']}", server["config_file"], based=server["based"]
         ),
+        standbys=server["standbys"],
         server_most=next((row["most"] for row in limits if row["scope"] == SERVER), 0),
     )
 

@@ -25,6 +25,7 @@ from remediator.model.errors import ClusterError
 
 USER_AGENT = f"remediator/{__version__}"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 _UNAUTHORIZED = 401
 
 Query = Mapping[str, str]

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from remediator.adapters.kubernetes.image import MAX_CONNECTIONS
 from remediator.adapters.kubernetes.marks import REVISION, ours
-from remediator.adapters.kubernetes.shapes import ContainerStatus, Pod, Revision, Workload
-from remediator.model.facts import PodFacts, WorkloadFacts
+from remediator.adapters.kubernetes.operators import operator_of
+from remediator.adapters.kubernetes.quantities import amount
+from remediator.adapters.kubernetes.shapes import Container, ContainerStatus, Pod, Revision, Workload
+from remediator.model.facts import ContainerFacts, PodFacts, WorkloadFacts
 from remediator.model.target import Kind, Target
 
 COMPLETE = "NewReplicaSetAvailable"
@@ -72,11 +75,24 @@ def workload_facts(found: Found, rollout: Rollout | None = None) -> WorkloadFact
         progress=progress.reason if progress else "",
         annotations=ours(meta.annotations),
         template_annotations=ours(spec.template.metadata.annotations),
+        containers=tuple(_container(container) for container in spec.template.spec.containers or ()),
+        operator=operator_of(meta, spec.template.metadata),
         images=tuple(container.image for container in spec.template.spec.containers or ()),
         revision=rollout.revision or (meta.annotations or {}).get(REVISION, "") or status.update_revision,
         rollout_started_at=rollout.started_at or over_at,
         created_at=meta.creation_timestamp,
         deleting=meta.deletion_timestamp is not None,
+    )
+
+
+def _container(container: Container) -> ContainerFacts:
+    """Return what actions on databases need of a container; no other variable's value leaves this room."""
+    values = {variable.name: variable.value for variable in container.env or ()}
+    memory = amount(str((container.resources.limits or {}).get("memory", "")))
+    return ContainerFacts(
+        name=container.name,
+        memory=int(memory) if memory is not None else None,
+        max_connections=values.get(MAX_CONNECTIONS, ""),
     )
 
 

@@ -40,6 +40,7 @@ _CONTAINER = frozenset(
     }
 )
 _VARIABLE = frozenset({"name", "valueFrom"})
+MAX_CONNECTIONS = "MAX_CONNECTIONS"
 _VOLUME = frozenset({"name"})
 _NAMED = {
     "containers": _CONTAINER,
@@ -96,7 +97,13 @@ def _item(item: Any, allowed: frozenset[str], salt: str) -> Any:
     if not isinstance(env, list):
         return _kept(item, allowed, salt)
     rest = {key: value for key, value in item.items() if key != "env"}
-    return {**_kept(rest, allowed, salt), "env": [_item(one, _VARIABLE, salt) for one in env]}
+    return {**_kept(rest, allowed, salt), "env": [_variable(one, salt) for one in env]}
+
+
+def _variable(item: Any, salt: str) -> Any:
+    """Return an environment variable: a number of connections is no secret, and an undo brings it back."""
+    number = isinstance(item, dict) and item.get("name") == MAX_CONNECTIONS and str(item.get("value", "")).isdecimal()
+    return _item(item, _VARIABLE | {"value"} if number else _VARIABLE, salt)
 
 
 def _kept(values: dict[str, Any], allowed: frozenset[str], salt: str) -> dict[str, Any]:

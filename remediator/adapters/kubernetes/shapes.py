@@ -60,11 +60,26 @@ class Selector(_Shape, frozen=True, kw_only=True):
     match_expressions: tuple[Requirement, ...] | None = None
 
 
+class Variable(_Shape, frozen=True, kw_only=True):
+    """An environment variable; without a value where it comes from somewhere else."""
+
+    name: str = ""
+    value: str = ""
+
+
+class Resources(_Shape, frozen=True, kw_only=True):
+    """resources of a container."""
+
+    limits: dict[str, str | int | float] | None = None
+
+
 class Container(_Shape, frozen=True, kw_only=True):
     """A container of a pod template."""
 
     name: str = ""
     image: str = ""
+    env: tuple[Variable, ...] | None = None
+    resources: Resources = Resources()
 
 
 class TemplateSpec(_Shape, frozen=True, kw_only=True):

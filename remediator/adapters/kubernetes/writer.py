@@ -13,7 +13,14 @@ from typing import Any
 
 import msgspec
 
-from remediator.adapters.kubernetes.client import MERGE_PATCH, USER_AGENT, Answer, KubeClient, Request
+from remediator.adapters.kubernetes.client import (
+    MERGE_PATCH,
+    STRATEGIC_PATCH,
+    USER_AGENT,
+    Answer,
+    KubeClient,
+    Request,
+)
 from remediator.adapters.kubernetes.errors import MESSAGE_LENGTH, NoAnswerError, NotSentError, Refusal, scrub
 from remediator.adapters.kubernetes.levers import lever_path
 from remediator.adapters.kubernetes.marks import ACTION, FENCE
@@ -77,7 +84,7 @@ class KubernetesWriter:
             path=target_path(target) if lever is None else lever_path(lever),
             query=query | {"dryRun": "All"} if dry_run else query,
             body=msgspec.json.encode(body),
-            content_type=MERGE_PATCH,
+            content_type=STRATEGIC_PATCH if step.by_name else MERGE_PATCH,
             user_agent=f"{USER_AGENT} action/{mark.number} fence/{mark.fence} id/{mark.action_id}",
         )
         try:
@@ -148,7 +155,8 @@ def lookup(document: Any, path: list[str]) -> Any:
     if not path:
         return document
     if isinstance(document, list):
-        index = int(path[0]) if path[0].isdigit() else len(document)
+        named = (place for place, item in enumerate(document) if isinstance(item, dict) and item.get("name") == path[0])
+        index = int(path[0]) if path[0].isdigit() else next(named, len(document))
         return lookup(document[index], path[1:]) if index < len(document) else None
     if not isinstance(document, dict):
         return None

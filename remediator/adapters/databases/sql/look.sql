@@ -10,6 +10,8 @@ SELECT current_setting('server_version_num')::integer AS version,
        pg_has_role(current_user, 'pg_read_all_stats', 'member') AS sees_all,
        to_regclass('remediator_limits.allowed') IS NOT NULL AS installed,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::integer AS used,
+       (SELECT count(*) FROM pg_stat_replication WHERE application_name !~* '^(pg_basebackup|pg_receivewal|barman)')::integer
+           AS standbys,
        coalesce((SELECT string_agg(DISTINCT application_name, ', ') FROM pg_stat_activity
                   WHERE application_name ~* '^(patroni|cnpg)'), '') AS managers,
        coalesce((SELECT string_agg(name, ', ') FROM pg_settings WHERE name ~* '^(patroni|cnpg)\.'), '') AS manager_settings,
