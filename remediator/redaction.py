@@ -118,16 +118,18 @@ _KEYS = (
     r"(?:key|certificate|authority)[-_.]?data|credentials?|connection[-_.]?string|session|session[-_.]?id|cookie|"
     r"authorization|authentication|signature|pwd|sid|sig|auth|otp|pin|salt|dsn|jwt|csrf)s?"
 )
+# To RE2 only ASCII makes words; to the patterns above ö does, too.
+_W = r"\w\x{80}-\x{10FFFF}"
 _NAMED = (
     r"-----(?:BEGIN|END) ",
     r"(?i:authorization|cookie|x-api-key|x-auth-token|x-amz-security-token|x-vault-token)",
     r"(?i:(?:bearer|basic|negotiate|apikey)[ \t]+[a-z0-9+/=_.~:-]{6})",
     r"(?i:digest[ \t]+[a-z]+=)",
     r"://[^\s\"'<>]*@",
-    r"[\w/.]\?(?:[^gG\s\"'<>?]|[gG][^0\s\"'<>?]|[gG]0[^.\s\"'<>?])[^\s\"'<>?]",
+    rf"[{_W}/.]\?(?:[^gG\s\"'<>?]|[gG][^0\s\"'<>?]|[gG]0[^.\s\"'<>?])[^\s\"'<>?]",
     rf"(?i:{_KEYS}\\*[\"']?[ \t]*(?:=>|[:=]))",
-    rf"(?i:--[\w.-]*{_KEYS}[ \t]+[^\s-])",
-    r"(?i:name\\*[\"']?[:=]\s*\\*[\"']?[\w.-]{0,128}(?:pass|pwd|secret|token|key|cred))",
+    rf"(?i:--[{_W}.-]*{_KEYS}[ \t]+[^\s-])",
+    rf"(?i:name\\*[\"']?[:=]\s*\\*[\"']?[{_W}.-]{{0,128}}(?:pass|pwd|secret|token|key|cred))",
     r"(?i:(?:identified[ \t]+by|password)[ \t]+['\"])",
     r"eyJ[A-Za-z0-9_-]{6}",
     r"(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Za-z0-9]{12}",
