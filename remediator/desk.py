@@ -13,6 +13,7 @@ import msgspec
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger.connect import own_login, reachable
 from remediator.adapters.ledger.embedded import running
+from remediator.adapters.ledger.loans import LedgerLoanStore
 from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pauses import LedgerPauseStore
 from remediator.adapters.ledger.pool import open_pools
@@ -22,6 +23,7 @@ from remediator.adapters.ledger.undo import LedgerUndos
 from remediator.model.errors import ConfigError
 from remediator.ports.clock import Clock
 from remediator.ports.ledger import Approvals, LedgerReader, Undos
+from remediator.ports.loans import LoanView
 from remediator.ports.pauses import PauseStore
 from remediator.ports.seals import SealReader
 from remediator.settings import load_settings
@@ -44,6 +46,7 @@ class Desk:
     approvals: Approvals
     undos: Undos
     pauses: PauseStore
+    loans: LoanView
     clock: Clock
     live: bool
     checkpoints: Path
@@ -68,6 +71,7 @@ async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
             approvals=appender,
             undos=LedgerUndos(pools.stages),
             pauses=LedgerPauseStore(pools.stages),
+            loans=LedgerLoanStore(pools.read),
             clock=SystemClock(),
             live=live,
             checkpoints=settings.checkpoints,

@@ -24,6 +24,7 @@ from remediator.adapters.ledger.actions import moves_together
 from remediator.adapters.ledger.connect import own_login, without_password
 from remediator.adapters.ledger.embedded import running
 from remediator.adapters.ledger.inbox import LedgerInbox, deliveries_together
+from remediator.adapters.ledger.loans import LedgerLoanStore
 from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
@@ -80,7 +81,7 @@ async def start(draft: Draft) -> None:
     """
     settings = draft.settings
     logs.set_up(logs.LogFormat(settings.log_format), logs.LogLevel(settings.log_level))
-    observer = Telemetry(actions=(*ACTIONS, "undo"))
+    observer = Telemetry(actions=(*ACTIONS, "undo", "return"))
     async with interruptible() as interrupt, AsyncExitStack() as stack:
         daemon = Daemon(draft, observer)
         await daemon.set_up(stack)
@@ -163,6 +164,7 @@ class Daemon:
             owner=self._name(),
             pause_file=FilePause(settings.pause_file),
             lookout=lookout(settings, self.pools, Receive(self.inbox, self.bells), http, self.trusts),
+            loans=LedgerLoanStore(self.pools.stages),
             watch=threshold_watch(settings, self.pools, stack, self.observer),
         )
         background += [

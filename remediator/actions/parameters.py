@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import FieldInfo
 
 from remediator.actions.shape import ActionType, Parameters
 from remediator.model.errors import ConfigError
+
+Span = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4}[smhd]$")]
+"""A length of time as rules write it: ``90s``, ``30m``, ``1h``, ``2d``."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(span: str) -> int:
+    """Return the seconds of a Span."""
+    return int(span[:-1]) * _UNITS[span[-1]]
 
 
 def parse_parameters(action: ActionType, raw: dict[str, Any]) -> Parameters:

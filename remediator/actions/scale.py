@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from remediator.actions.parameters import Span, seconds_of
 from remediator.actions.shape import ActionType, Parameters, Permission
 from remediator.core.bounds import highest_replicas
 from remediator.model.facts import Facts, WorkloadFacts
@@ -26,17 +27,22 @@ BOUNDS = {
 }
 """The fields of a lever that hold it back: the fewest and the most pods."""
 PENDING = "Pending"
+LEVER_LENT = "1h"
+"""For how long a bound of an autoscaler is lent: for good it would be an autoscaler no more."""
 
 
 class ScaleParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either ``to``, the wanted number of pods, or ``step`` more pods than now, up to ``max``.
 
-    ``allow_gitops``: also where Argo CD or Flux keeps the number as it is in Git, because it is known not to be there.
+    ``return_after``: the pods are lent, and go back in steps when they have not been needed for so long (``1h``); the
+    bounds of an autoscaler always are, for an hour if nothing is said. ``allow_gitops``: also where Argo CD or Flux
+    keeps the number as it is in Git, because it is known not to be there.
     """
 
     to: Count | None = None
     step: Count | None = None
     max: Count | None = None
+    return_after: Span | None = None
     allow_gitops: bool = False
 
 
@@ -75,7 +81,7 @@ def plan(target: Target, parameters: ScaleParameters, facts: Facts, _rule: Rule,
     if isinstance(size, CannotPlan):
         return size
     if around.scaler is not None:
-        return _through(target, around.scaler, size, allow_gitops=parameters.allow_gitops)
+        return _through(target, around.scaler, size, parameters)
     if not parameters.allow_gitops and around.keeper is not None and around.keeper.reverts("spec", "replicas"):
         return _kept(target, around.keeper, "spec", "replicas")
     return Plan(
@@ -85,6 +91,7 @@ def plan(target: Target, parameters: ScaleParameters, facts: Facts, _rule: Rule,
         steps=(_replicas(target, size.count),),
         undo=(_replicas(target, size.present),),
         changes=True,
+        return_after_s=seconds_of(parameters.return_after) if parameters.return_after else None,
     )
 
 
@@ -134,7 +141,7 @@ def _size(
     return _Size(present=present, wanted=wanted, count=min(count, present + tightest.pods), numbers=numbers)
 
 
-def _through(target: Target, scaler: Scaler, size: _Size, *, allow_gitops: bool) -> Plan | CannotPlan:
+def _through(target: Target, scaler: Scaler, size: _Size, parameters: ScaleParameters) -> Plan | CannotPlan:
     """Plan the bound of whatever scales the workload: the fewest pods, or the most where it has come to its end."""
     if scaler.paused:
         message = f"{scaler.lever} was told to leave {target} alone: resume it, or take its annotation away"
@@ -146,7 +153,7 @@ def _through(target: Target, scaler: Scaler, size: _Size, *, allow_gitops: bool)
     if count <= (before or 0):
         message = f"{scaler.lever} asks for at least {before} pods of {target} already, which has {size.present}"
         return CannotPlan(reason="already", message=message, numbers=dict(size.numbers))
-    if not allow_gitops and scaler.keeper is not None and scaler.keeper.reverts("spec", field):
+    if not parameters.allow_gitops and scaler.keeper is not None and scaler.keeper.reverts("spec", field):
         return _kept(scaler.lever, scaler.keeper, "spec", field)
     was = "nothing" if before is None else before
     less = _less(count, size.wanted)
@@ -162,6 +169,7 @@ def _through(target: Target, scaler: Scaler, size: _Size, *, allow_gitops: bool)
         steps=(step(count),),
         undo=(step(before),),
         changes=True,
+        return_after_s=seconds_of(parameters.return_after or LEVER_LENT),
     )
 
 

@@ -31,6 +31,8 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.DECISION_HOLD: ("hold", "yellow"),
     EntryKind.APPROVAL: ("answer", "magenta"),
     EntryKind.UNDO_ASKED: ("undo?", "magenta"),
+    EntryKind.RETURN_DUE: ("return?", "cyan"),
+    EntryKind.RETURN_ENDED: ("returned", "cyan"),
     EntryKind.ACTION_DISPATCHED: ("send", "cyan"),
     EntryKind.ACTION_APPLIED: ("done", "cyan"),
     EntryKind.ACTION_OBSERVED: ("dry run", "blue"),

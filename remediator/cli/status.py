@@ -13,6 +13,7 @@ from remediator.cli.pause import screen as paused
 from remediator.cli.reading import add_database_arguments, at_desk, how_many
 from remediator.desk import Desk
 from remediator.model.incident import Incident, IncidentState
+from remediator.model.loan import Loan, LoanState
 
 MOST = 50
 
@@ -40,19 +41,17 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
     incidents = await desk.view.incidents(open_only=True, limit=args.limit)
     asked = await desk.view.asked(args.limit)
     pauses = await desk.pauses.in_force()
+    lent = await desk.loans.lent(args.limit)
     if args.json:
-        print(
-            lines.as_json(
-                {**counts, "paused": pauses, "open_in_all": _open_in_all(counts), "asked": asked, "open": incidents}
-            )
-        )
+        told = {"paused": pauses, "open_in_all": _open_in_all(counts), "asked": asked, "lent": lent, "open": incidents}
+        print(lines.as_json({**counts, **told}))
         return Exit.OK
     paint = paint_for(sys.stdout)
     if pauses:
         print("\n".join([*paused(pauses, paint.columns), ""]))
     if not desk.live:
         print(paint("no daemon runs on this ledger here: nothing is decided or done until one is started", "yellow"))
-    for line in screen(counts, asked, incidents, paint):
+    for line in [*screen(counts, asked, incidents, paint), *on_loan(lent, paint)]:
         print(line)
     return Exit.OK
 
@@ -91,6 +90,20 @@ def screen(
         out += ["", *table(rows, ["OPEN", "SEV", "STATE", "SINCE (UTC)", "TARGET", "TITLE"], paint.columns)]
         out += _left_out(_open_in_all(counts), len(incidents), "open incidents", paint)
     return out
+
+
+def on_loan(lent: tuple[Loan, ...], paint: Paint) -> list[str]:
+    """Return what is lent as lines, the first to go back first; none where nothing is."""
+    if not lent:
+        return []
+    rows = [[f"A{loan.action}", lines.moment(loan.return_at), safe(loan.target_key), _lent(loan)] for loan in lent]
+    return ["", *table(rows, ["LENT", "UNTIL (UTC)", "TARGET", "WHAT"], paint.columns)]
+
+
+def _lent(loan: Loan) -> str:
+    """Return what was lent, and how far it is on its way back."""
+    how = "going back" if loan.state is LoanState.RETURNING else loan.note
+    return safe(f"{loan.summary} ({how})" if how else loan.summary)
 
 
 def _open_in_all(counts: dict[str, Any]) -> int:

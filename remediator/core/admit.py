@@ -22,7 +22,7 @@ from remediator.model.action import ActionState, PastAction
 from remediator.model.case import AdmissionBatch, Assessed, Case, History, Outlook, Ruling, Scope, Touched, Window
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
 from remediator.model.freeze import Freeze
-from remediator.model.incident import Cause, Incident, IncidentState
+from remediator.model.incident import Candidate, Cause, Incident, IncidentState
 from remediator.model.pause import Pause
 from remediator.model.plan import Plan
 from remediator.model.policy import Policy
@@ -221,7 +221,7 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
         policy=law.policy,
         freezes=law.freezes,
     )
-    decision = decide(case, RETURN_GUARDS) if item.candidate.cause is Cause.UNDO else decide(case)
+    decision = decide(case, RETURN_GUARDS) if item.candidate.cause.takes_back else decide(case)
     if not isinstance(decision, Hold):
         tally.last_action += 1
     if isinstance(decision, Act) and proposal.changes:
@@ -236,8 +236,8 @@ def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, t
 def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, target: Target | None) -> Refusal | None:
     """Say why there is nothing to decide: the alert is over or silenced, or this rule is at work on this target."""
     candidate = item.candidate
-    if candidate.cause is Cause.UNDO:
-        return too_late(candidate, batch.now)
+    if candidate.cause.takes_back:
+        return too_late(candidate, batch.now) or _needed(candidate, batch, target)
     if not batch.firing.get(candidate.id, False):
         return Refusal(reason=HoldReason.NOT_FIRING, message="the alert is no longer firing")
     if candidate.id in batch.hushed:
@@ -249,6 +249,15 @@ def _not_now(item: Assessed, rule: Rule, batch: AdmissionBatch, tally: Tally, ta
         return Refusal(reason=HoldReason.IN_PROGRESS, message=message)
     incident = item.incident
     return _already(incident, rule, batch) if incident is not None and incident.id != candidate.incident else None
+
+
+def _needed(candidate: Candidate, batch: AdmissionBatch, target: Target | None) -> Refusal | None:
+    """Refuse to bring back what was lent while anything is wrong with its target; a person may want it all the same."""
+    incident = batch.incidents.get(target.key) if target is not None and candidate.cause is Cause.RETURN else None
+    if incident is None:
+        return None
+    message = f"incident {incident.id} of {target} is {incident.state.value}: what was lent may be needed"
+    return Refusal(reason=HoldReason.IN_PROGRESS, message=message, numbers={"incident": incident.id})
 
 
 def _already(incident: Incident, rule: Rule, batch: AdmissionBatch) -> Refusal | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from remediator.core.guardrails import GUARDS, Guard, refusals
 from remediator.model.case import Case
 from remediator.model.decision import Act, Ask, Decision, Hold, Observe, Refusal
-from remediator.model.incident import Cause
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Rule
 
@@ -34,9 +33,9 @@ def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
 def approved(case: Case) -> bool:
     """Tell whether a person said yes to this very plan: facts and rules may have changed while it was thought about.
 
-    An undo is a person's wish in itself.
+    An undo is a person's wish in itself; who approves a loan knows that it goes back.
     """
-    if case.candidate.cause is Cause.UNDO:
+    if case.candidate.cause.takes_back:
         return True
     return bool(case.candidate.approved_by) and case.candidate.approved_plan == case.plan.summary
 

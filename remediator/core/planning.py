@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from remediator.core.returning import return_proposal
 from remediator.core.targets import not_allowed, unusable
 from remediator.core.undo import proposal
 from remediator.model.decision import HoldReason, Refusal
@@ -21,9 +22,9 @@ Draft = Callable[[Rung, Target, Facts, Rule, Policy], Plan | CannotPlan]
 
 
 def plan(candidate: Candidate, rule: Rule, facts: Facts, policy: Policy, draft: Draft) -> Plan | Refusal:
-    """Plan the candidate's rung, or the undo that it is. Evidence is captured first where pods may end, if wanted."""
-    if candidate.cause is Cause.UNDO:
-        undo = proposal(candidate, facts)
+    """Plan the candidate's rung, or the undo or return that it is. Evidence comes first where pods may end, if so."""
+    if candidate.cause.takes_back:
+        undo = (proposal if candidate.cause is Cause.UNDO else return_proposal)(candidate, facts)
         return undo if isinstance(undo, Refusal) else not_allowed(undo.target, rule) or undo
     if not 0 <= candidate.rung < len(rule.ladder):
         return _spent(candidate, rule)

@@ -56,7 +56,7 @@ def obstacle(former: Former) -> str:
         return f"it has changed nothing ({former.state.value})"
     if former.plan.statement is not None:
         return "" if former.plan.undo else "sessions that were ended cannot be brought back"
-    values = tuple(_returned(former))
+    values = tuple(returned_values(former))
     if not values:
         return f"a {former.plan.action} leaves nothing behind that could be brought back"
     kept = next((one.path for one in values if not _whole(one)), None)
@@ -71,10 +71,10 @@ def undoing(former: Former, image: dict[str, Any]) -> Undoing:
     return Undoing(
         action=former.number,
         mark=former.id,
-        returned=tuple(_returned(former)),
+        returned=tuple(returned_values(former)),
         through=former.plan.lever,
         by_name=_by_name(former.plan),
-        differences=tuple(_compare(_as_left(former), _seen(image), ())),
+        differences=differences(as_left(former), image),
     )
 
 
@@ -85,12 +85,12 @@ def proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
     wanted, target = facts.undo, facts.workload.target
     name = f"A{wanted.action}"
     if wanted.obstacle:
-        message = f"{name} cannot be undone: {wanted.obstacle}"
+        message = f"{name} cannot be {_done(wanted)}: {wanted.obstacle}"
         return Refusal(reason=HoldReason.CANNOT_PLAN, message=message, numbers={"action": wanted.action})
     if wanted.differences:
         return Refusal(
             reason=HoldReason.CHANGED_SINCE,
-            message=f"{name} is not undone: {target} was changed since, ours -> theirs: {_told(wanted.differences)}",
+            message=f"{name} is not {_done(wanted)}: {_changed(target, wanted.differences)}",
             numbers={spell(one.path): [one.ours, one.theirs] for one in wanted.differences},
         )
     values = ", ".join(f"{spell(one.path)} {_say(one.ours)} -> {_say(one.former)}" for one in wanted.returned)
@@ -99,14 +99,24 @@ def proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
         _put(patch, one.path, one.former)
     expected = {".".join(one.path): one.former for one in wanted.returned}
     wrote = tuple(Wrote(path=one.path, value=one.ours) for one in wanted.returned)
+    returns = f"return {'the rest' if wanted.final else 'a part'} of what A{wanted.loan} has lent {target}: {values}"
+    undo = f"undo {name} on {target}, asked for by {candidate.approved_by}: {values}"
     return Plan(
-        action="undo",
+        action="undo" if wanted.loan is None else "return",
         target=target,
-        summary=f"undo {name} on {target}, asked for by {candidate.approved_by}: {values}",
+        summary=undo if wanted.loan is None else returns,
         steps=(wanted.statement or _patch(wanted, target, patch, expected),),
         changes=True,
-        undoes=Undoes(action=wanted.action, mark=wanted.mark, wrote=wrote),
+        undoes=Undoes(action=wanted.action, mark=wanted.mark, wrote=wrote, loan=wanted.loan, last=wanted.final),
     )
+
+
+def _changed(target: Target, differences: tuple[Difference, ...]) -> str:
+    return f"{target} was changed since, ours -> theirs: {_told(differences)}"
+
+
+def _done(wanted: Undoing) -> str:
+    return "undone" if wanted.loan is None else f"returned (lent by A{wanted.loan})"
 
 
 def too_late(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -130,7 +140,7 @@ def touched_since(plan: Plan, image: dict[str, Any]) -> Refusal | None:
         return None
     return Refusal(
         reason=HoldReason.CHANGED_SINCE,
-        message=f"{plan.target} was changed since, ours -> theirs: {_told(moved)}",
+        message=_changed(plan.target, moved),
         numbers={spell(one.path): [one.ours, one.theirs] for one in moved},
     )
 
@@ -163,7 +173,8 @@ def _say(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line
 
 
-def _returned(former: Former) -> Iterator[Returned]:
+def returned_values(former: Former) -> Iterator[Returned]:
+    """Yield the values that an action wrote, and what was there before."""
     before = former.before.object if former.before is not None else {}
     for step in former.plan.steps:
         if isinstance(step, PatchObject):
@@ -224,7 +235,12 @@ def _put(document: dict[str, Any], path: Path, value: Any) -> None:
     document[path[-1]] = value
 
 
-def _as_left(former: Former) -> dict[str, Any]:
+def differences(left: dict[str, Any], image: dict[str, Any]) -> tuple[Difference, ...]:
+    """Compare what was left with the object as it is now."""
+    return tuple(_compare(left, _seen(image), ()))
+
+
+def as_left(former: Former) -> dict[str, Any]:
     """Return what of the object is compared, as it was when the action had written."""
     left = _seen(former.before.object if former.before is not None else {})
     for step in former.plan.steps:

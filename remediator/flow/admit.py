@@ -16,7 +16,6 @@ from remediator.model.case import AdmissionBatch, Assessed, Outlook, Ruling, Sco
 from remediator.model.decision import Ask, Hold, HoldReason
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import PortError
-from remediator.model.incident import Cause
 from remediator.ports.admission import AdmissionReport, Writ
 from remediator.ports.observer import StageEvent
 
@@ -139,7 +138,7 @@ def _writ(ruling: Ruling) -> Writ:
     decision = ruling.decision
     workload = ruling.assessed.facts.workload
     people = ""
-    asked_for = ruling.assessed.candidate.cause is Cause.UNDO  # whoever did is told by the command
+    asked_for = ruling.assessed.candidate.cause.takes_back  # whoever did is told by the command
     if isinstance(decision, Hold) and record.needs_people(decision) and not asked_for:
         people = record.hold_message(decision)
     elif isinstance(decision, Ask):

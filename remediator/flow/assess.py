@@ -13,6 +13,7 @@ from remediator.actions.catalogue import needs_surroundings
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
 from remediator.flow.reading import facts_within
+from remediator.flow.returning import return_facts
 from remediator.flow.undo import undo_facts
 from remediator.model.case import Assessed
 from remediator.model.facts import Facts
@@ -132,6 +133,8 @@ class Assess:
         async def read() -> Facts:
             if isinstance(candidate, Candidate) and candidate.cause is Cause.UNDO:
                 return await undo_facts(self.parts, candidate)
+            if isinstance(candidate, Candidate) and candidate.cause is Cause.RETURN:
+                return await return_facts(self.parts, candidate)
             rung = candidate.rung if isinstance(candidate, Candidate) else 0
             around = needs_surroundings(rule, rung)
             _, found = await reader.resolve_and_read(candidate.labels, target, around=around)

@@ -18,6 +18,7 @@ class Stage(StrEnum):
     NOTIFY = "notify"
     RECONCILE = "reconcile"
     POLL = "poll"
+    RETURN = "return"
 
 
 class Bells:

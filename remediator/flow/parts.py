@@ -15,6 +15,7 @@ from remediator.ports.cluster import ClusterReader, ClusterWriter, EvidenceReade
 from remediator.ports.databases import Databases
 from remediator.ports.incidents import IncidentStore, Outbox
 from remediator.ports.ledger import Alarm, LedgerWriter
+from remediator.ports.loans import LoanStore
 from remediator.ports.matching import MatchStore
 from remediator.ports.notifier import Notifier
 from remediator.ports.observer import Observer
@@ -92,6 +93,7 @@ class Parts:
     pause_file: PauseFile | None = None
     lookout: Lookout | None = None
     watch: Watch | None = None
+    loans: LoanStore | None = None
     databases: Databases | None = None
 
     def paused_here(self) -> tuple[Pause, ...]:

@@ -15,6 +15,7 @@ the next poll. A crash anywhere leaves the row that says what is next, for this 
 - close: the incident ends when all is silent and healthy (``flow.close``)
 - notify: people are told, from the outbox (``flow.notify``)
 - reconcile: Alertmanager is asked what the inbox was not told, and Prometheus what it missed (``flow.reconcile``)
+- return: what was lent is asked back when it has not been needed for a while (``flow.returning``)
 - poll: Prometheus is asked for every row of the threshold table (``flow.poll``, ``core.thresholds``)
 """
 
@@ -36,6 +37,7 @@ from remediator.flow.parts import Parts
 from remediator.flow.poll import Poll
 from remediator.flow.reconcile import Reconcile
 from remediator.flow.rematch import Rematch
+from remediator.flow.returning import Return
 from remediator.flow.verify import Verify
 
 
@@ -65,6 +67,8 @@ async def pipeline(parts: Parts, bells: Bells) -> AsyncIterator[Pipeline]:
             steps.append((Stage.RECONCILE, Reconcile(parts, bells, parts.lookout).step, 1))
         if parts.watch is not None:
             steps.append((Stage.POLL, Poll(parts, bells, parts.watch).step, 1))
+        if parts.loans is not None:
+            steps.append((Stage.RETURN, Return(parts, bells, parts.loans).step, 1))
         lanes = tuple(
             Lane(
                 stage=stage,

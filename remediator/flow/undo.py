@@ -41,7 +41,7 @@ async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
 
 def undone_entries(action: Action, state: ActionState) -> tuple[NewEntry, ...]:
     """Return what the ledger says of the action that was undone, where the return of it held."""
-    if action.plan.undoes is None or state is not ActionState.RECOVERED:
+    if action.plan.undoes is None or action.plan.undoes.loan is not None or state is not ActionState.RECOVERED:
         return ()
     number = action.plan.undoes.action
     return (

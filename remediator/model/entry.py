@@ -30,6 +30,8 @@ class EntryKind(StrEnum):
     DECISION_HOLD = "decision.hold"
     APPROVAL = "approval"
     UNDO_ASKED = "undo.asked"
+    RETURN_DUE = "return.due"
+    RETURN_ENDED = "return.ended"
     ACTION_DISPATCHED = "action.dispatched"
     ACTION_APPLIED = "action.applied"
     ACTION_OBSERVED = "action.observed"

@@ -55,11 +55,16 @@ class Wrote(Struct, frozen=True, kw_only=True):
 
 
 class Undoes(Struct, frozen=True, kw_only=True):
-    """Which action a plan undoes: its number, the mark that it left, and what it wrote. All of it must still stand."""
+    """Which action a plan undoes: its number, the mark that it left, and what it wrote. All of it must still stand.
+
+    ``loan``: the action that lent what goes back by itself; ``last``: nothing of that is left afterwards.
+    """
 
     action: int
     mark: str
     wrote: tuple[Wrote, ...]
+    loan: int | None = None
+    last: bool = True
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -67,6 +72,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     ``undo`` would return the target to what it was, computed from the facts of the decision. ``undoes`` is set where
     the plan is the undo of an earlier action. ``asks``: a person is asked first, also where the rule may act.
+    ``return_after_s``: what it writes is lent; it goes back when it was not needed for so many seconds.
     """
 
     action: str
@@ -77,6 +83,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: bool = False
     disruptive: bool = False
     undoes: Undoes | None = None
+    return_after_s: int | None = None
     asks: bool = False
 
     @property

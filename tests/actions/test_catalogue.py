@@ -121,8 +121,8 @@ def test_every_fault_is_named_at_once() -> None:
         ("scale", {"to": True}, "scale.to: expected 'int | null', got 'bool'"),
         (
             "scale",
-            {"to": 3, "return_after": "1h"},
-            "scale has no parameter 'return_after'; known are allow_gitops, max, step, to",
+            {"to": 3, "undo_after": "1h"},
+            "scale has no parameter 'undo_after'; did you mean 'return_after'?",
         ),
         ("scale", {}, "scale: say how far: 'to' (how many pods), or 'step' and 'max' (how many more, up to how many)"),
         ("scale", {"max": 5}, "scale: say how far: 'to' (how many pods), or 'step' and 'max'"),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from remediator.actions.catalogue import draft, needs_surroundings
+from remediator.actions.catalogue import draft, needs_surroundings, parse
+from remediator.model.errors import ConfigError
 from remediator.model.facts import PodFacts
 from remediator.model.owners import Keeper, Lever, LeverKind, Room, Scaler, Surroundings
 from remediator.model.plan import CannotPlan, PatchObject, Plan
@@ -116,6 +117,33 @@ def test_the_rule_may_know_better_about_git() -> None:
     """allow_gitops: the number is not in Git, as whoever wrote the rule knows."""
     for around in (Surroundings(keeper=ARGO), scaler(2, 8, keeper=ARGO)):
         assert isinstance(planned(around, step=2, max=10, allow_gitops=True), Plan)
+
+
+@pytest.mark.parametrize(
+    ("around", "said", "seconds"),
+    [
+        (Surroundings(), None, None),
+        (Surroundings(), "90s", 90),
+        (Surroundings(), "30m", 1800),
+        (Surroundings(), "2d", 172_800),
+        (scaler(2, 8), None, 3600),
+        (scaler(2, 3), None, 3600),
+        (scaler(2, 8), "2h", 7200),
+    ],
+)
+def test_what_is_lent_says_until_when(around: Surroundings, said: str | None, seconds: int | None) -> None:
+    """Pods where the rule says so; the bounds of an autoscaler always."""
+    parameters: dict[str, Any] = {"step": 2, "max": 10} | ({"return_after": said} if said else {})
+    plan = planned(around, **parameters)
+    assert isinstance(plan, Plan)
+    assert plan.return_after_s == seconds
+
+
+@pytest.mark.parametrize("span", ["", "0s", "1", "h", "1w", "-1h", "1.5h", "100000s", 60])
+def test_a_length_of_time_is_written_so(span: object) -> None:
+    """A number and its unit; anything else is a fault of the rule."""
+    with pytest.raises(ConfigError, match="return_after"):
+        parse("scale", {"to": 3, "return_after": span})
 
 
 def test_a_quota_cuts_the_step() -> None:

@@ -14,7 +14,7 @@ from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.rows import Row
 from remediator.model.action import PastAction
 from remediator.model.case import AdmissionBatch, Assessed, Outlook, PlatformAlert, Scope, Touched, Window
-from remediator.model.incident import Candidate, Cause, Incident, IncidentState
+from remediator.model.incident import Candidate, Incident, IncidentState
 from remediator.model.pause import Pause
 from remediator.model.sighting import Hush
 
@@ -144,7 +144,7 @@ def _list(decoder: msgspec.json.Decoder[tuple[T, ...]], text: str | None) -> tup
 def _with_incident(item: Assessed, incidents: dict[int, Incident], unresolved: dict[str, Incident]) -> Assessed:
     own = incidents.get(item.candidate.incident) if item.candidate.incident is not None else None
     # What is undone belongs to the incident in which it was done, however long that is over.
-    if own is None or (own.state is IncidentState.RESOLVED and item.candidate.cause is not Cause.UNDO):
+    if own is None or (own.state is IncidentState.RESOLVED and not item.candidate.cause.takes_back):
         # The core finds the incidents of targets; what has no target is known by its alert alone.
         own = unresolved.get(orphan_key(item.candidate)) if item.facts.workload is None else None
     return structs.replace(item, incident=own) if own is not None else item

@@ -1,0 +1,60 @@
+"""Return: what was lent goes back. This stage asks for it when it is due; the others do it, like everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from remediator.core.returning import next_move, returning
+from remediator.flow.bells import Bells, Stage
+from remediator.flow.parts import Parts
+from remediator.model.errors import ClusterError
+from remediator.model.facts import Facts
+from remediator.model.incident import Candidate
+from remediator.model.undo import Undoing
+from remediator.ports.loans import LoanStore
+
+EVERY_S = 5.0
+AT_ONCE = 8
+"""So many loans are gone on with in one step: what goes back is in no hurry."""
+
+
+@dataclass(slots=True)
+class Return:
+    """The stage."""
+
+    parts: Parts
+    bells: Bells
+    loans: LoanStore
+    _not_before: float = field(default=0.0, init=False)
+
+    async def step(self) -> int:
+        """Go on with what is lent, every few seconds; nothing of it calls for another step at once."""
+        now = self.parts.clock.monotonic()
+        if now < self._not_before:
+            return 0
+        self._not_before = now + EVERY_S
+        if await self.loans.step(AT_ONCE, next_move):
+            self.bells.ring(Stage.ASSESS)
+        return 0
+
+
+async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
+    """Read the very object that something was lent to, and compare it with how the last step has left it."""
+    found = await parts.loans.former(int(candidate.fingerprint)) if parts.loans is not None else None
+    if found is None:
+        detail = f"A{candidate.fingerprint} has lent nothing"
+        return Facts(read_at=parts.clock.now(), problem="target_not_found", detail=detail)
+    lent, last = found
+    facts = await parts.cluster.reader.facts(lent.target)
+    if facts.workload is None:
+        return facts
+    try:
+        live = await parts.cluster.reader.live(lent.target, through=lent.plan.lever)
+    except ClusterError as error:
+        if error.retryable:
+            raise
+        obstacle = f"the object cannot be read: {error}"
+        return structs.replace(facts, undo=Undoing(action=last.number, mark=last.id, obstacle=obstacle))
+    return structs.replace(facts, undo=returning(lent, last, live.image.object))
