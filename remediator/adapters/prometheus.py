@@ -33,7 +33,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
-from remediator import __version__
+from remediator import __version__, redaction
 from remediator.model.measure import Answer, Sample, Unseen
 from remediator.ports.measuring import Query
 
@@ -45,7 +45,7 @@ CHUNK_BYTES = 64 << 10
 _NOTHING = b'{"data":{"result":[]}}'
 """What the client is left to read: the answer itself has been read."""
 _STATUS = re.compile(r"HTTP Status Code (\d{3})")
-_ERROR = re.compile(r'"error":"((?:[^"\\]|\\.)*)"')
+_ERROR = re.compile(r'"error"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _OK, _FAILURES = 200, 500
 
 
@@ -234,7 +234,7 @@ def _answer(body: bytes) -> Answer:
     if said.status != "success" or said.data is None:
         return Answer(problem=Unseen.MALFORMED, detail="the answer is no success and no error")
     if said.warnings:
-        return Answer(problem=Unseen.PARTIAL, detail=f"a part is missing: {str(said.warnings[0])[:200]}")
+        return Answer(problem=Unseen.PARTIAL, detail=f"a part is missing: {_told(str(said.warnings[0]))}")
     if said.data.resultType != "vector":
         return Answer(problem=Unseen.WRONG_TYPE, detail=f"the expression gives a {said.data.resultType[:20]}")
     return Answer(samples=tuple(_sample(_one.decode(part)) for part in _parts.decode(said.data.result)))
@@ -278,7 +278,12 @@ def _problem(error: Exception) -> tuple[Unseen, str]:
 def _said(error: str) -> str:
     """Return Prometheus's own words about an error, where it has any."""
     found = _ERROR.search(error)
-    return found.group(1)[:200] if found else "no reason given"
+    return _told(found.group(1)) if found else "no reason given"
+
+
+def _told(words: str) -> str:
+    """Return foreign words as they may be kept: a proxy's error may hold an address with all that is in it."""
+    return redaction.text(words[:2000])[:200]
 
 
 def _secret(path: Path) -> str:

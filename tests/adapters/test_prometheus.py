@@ -106,6 +106,17 @@ async def test_answers(site: Site, text: str, status: int, expected: Unseen | No
     assert len(site.seen) == 1, "it is asked once, whatever comes back"
 
 
+async def test_what_prometheus_says_is_kept_without_secrets(site: Site) -> None:
+    """Of errors and of warnings."""
+    secret = "store at http://me:hunter2secret@thanos:10901 is away"
+    site.says(PATH, json.dumps({"status": "error", "errorType": "x", "error": secret}), 503)
+    refused = await answer(site)
+    site.says(PATH, vector("1", warnings=[secret]))
+    partial = await answer(site)
+    assert [one.problem for one in (refused, partial)] == [Unseen.UNAVAILABLE, Unseen.PARTIAL]
+    assert all("store at" in one.detail and "hunter2secret" not in one.detail for one in (refused, partial))
+
+
 async def test_strange_samples_are_handed_on(site: Site) -> None:
     """What they mean is for others to say."""
     histogram = {"metric": LABELS, "histogram": [1.0, {"count": "3"}]}
@@ -210,8 +221,11 @@ async def test_who_does_not_answer_in_time_holds_nobody_up(site: Site, handler: 
             await asyncio.sleep(0.05)
         assert loop.time() - began < 3.0
         assert {one.result() for one in asked} == {Unseen.TIMEOUT}
-        # The threads that everybody shares are free: names are resolved in them.
+        # The threads that everybody shares are free, for names are resolved in them; and soon our own are, too.
         await asyncio.to_thread(int, "1")
+        site.says(PATH, vector("1"))
+        while await prometheus.ask(QUERY, lambda given: given.problem) is Unseen.TIMEOUT:
+            assert loop.time() - began < 5.0
         beating.cancel()
     assert len(late) > 20
 

@@ -65,6 +65,7 @@ def test_every_measure_has_to_be_back() -> None:
     late = structs.replace(WELL, calm_since=after(50))
     assert looked(100, WELL, late).verdict is Verdict.WAIT
     assert looked(110, WELL, late).verdict is Verdict.RECOVERED
+    assert looked(110, WELL, FIRES).verdict is Verdict.WAIT
 
 
 def test_who_is_calm_at_the_deadline_gets_the_time_to_prove_it() -> None:

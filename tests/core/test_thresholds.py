@@ -190,6 +190,13 @@ def test_unknown_freezes_the_timers(blind: Answer) -> None:
     assert [one for one in turns(looks) if one[1] is Turn.FIRES] == [(9, Turn.FIRES)]
 
 
+@pytest.mark.parametrize("blind", [Answer(), answer(NAN)])
+def test_a_single_look_that_saw_nothing_takes_its_time_with_it(blind: Answer) -> None:
+    """The looks around it are close enough to each other, and still nobody knows what was between them."""
+    looks = run([*[answer(75)] * 3, blind, *[answer(75)] * 3])
+    assert [one for one in turns(looks) if one[1] is Turn.FIRES] == [(6, Turn.FIRES)]
+
+
 def test_unknown_never_ends_it() -> None:
     """Not even after hours; and the calm from before goes on counting when it is seen again."""
     looks = run([*[answer(75)] * 5, answer(60), answer(60), *[Answer()] * 300, answer(60), answer(60)])

@@ -160,6 +160,19 @@ async def test_two_replicas_poll_in_turn_and_follow_each_other(database: str) ->
         assert m.r.ear.outcomes("poll") == ["polled", "polled", "rests"]
 
 
+async def test_what_another_replica_has_seen_counts(database: str) -> None:
+    """It saw the measure below its threshold: whoever polled before begins anew, and not with what it remembers."""
+    async with measured(database, a_row(threshold=SLOW)) as m:
+        other = Poll(replace(m.r.parts, owner="other"), Bells(), m.watch)
+        due = "UPDATE remediator.duties SET due_at = now(), owner = $1 WHERE name = 'poller'"
+        for poll, value in ((m.poll, 75.0), (other, 10.0), (m.poll, 75.0)):
+            m.says.values = {"backstage": value}
+            await m.r.sql.execute(due, poll.parts.owner)
+            await poll.step()
+        (state,) = (await m.watch.store.load()).series
+        assert (state.phase, state.over_s) == (Phase.PENDING, 0.0)
+
+
 async def test_a_row_that_is_gone_ends_its_alerts(database: str) -> None:
     """Else its incident would stay open for ever."""
     async with measured(database) as m:
