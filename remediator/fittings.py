@@ -15,8 +15,13 @@ from remediator.adapters.alerting.alertmanager import HttpAlertmanagers
 from remediator.adapters.alerting.fetch import Access, Fetch, trust
 from remediator.adapters.alerting.history import PrometheusHistory
 from remediator.adapters.checkpoints import CheckpointFile
+from remediator.adapters.databases.around import DatabaseAround, Readers
+from remediator.adapters.databases.entries import Entry, read_entries
+from remediator.adapters.databases.postgres import PostgresDatabases
+from remediator.adapters.databases.session import Door, ReadSecret, read_password
 from remediator.adapters.ledger.actions import LedgerActionStore, Moves
 from remediator.adapters.ledger.admission import LedgerAdmissionStore
+from remediator.adapters.ledger.connect import system_identifier
 from remediator.adapters.ledger.evidence import LedgerEvidenceStore
 from remediator.adapters.ledger.housekeeping import Housekeeping
 from remediator.adapters.ledger.incidents import LedgerIncidentStore, LedgerOutbox
@@ -26,7 +31,7 @@ from remediator.adapters.ledger.pool import LedgerPools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords, LedgerSeals
 from remediator.adapters.ledger.thresholds import LedgerThresholdStore
-from remediator.adapters.notify import LogNotifier, WebhookNotifier
+from remediator.adapters.notify import LogNotifier, WebhookNotifier, check_token_file
 from remediator.adapters.observer import Telemetry
 from remediator.core.reconcile import Terms
 from remediator.flow.asking import Lookout
@@ -221,6 +226,46 @@ def _history(settings: Settings, http: aiohttp.ClientSession, tls: ssl.SSLContex
         token_file=settings.prometheus_token_file, basic_auth_file=settings.prometheus_basic_auth_file, tls=tls
     )
     return PrometheusHistory(url=settings.prometheus_url, fetch=Fetch(http, access), read_labels=read_labels)
+
+
+def look_at_token(settings: Settings) -> None:
+    """Read the token for messages to people, better at the start than at night; raise ConfigError."""
+    if settings.notify_token_file is not None:
+        check_token_file(settings.notify_token_file)
+
+
+def database_entries(settings: Settings) -> tuple[Entry, ...]:
+    """Return the databases that may be repaired; raise ConfigError with every fault of the file and what it names."""
+    if settings.databases is None:
+        return ()
+    entries = read_entries(settings.databases)
+    problems: list[str] = []
+    for entry in entries:
+        try:
+            if entry.password_file is not None:
+                read_password(entry.password_file)
+        except ConfigError as error:
+            problems += [f"{settings.databases}: database {entry.name}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(*problems)
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The cluster's readers with the databases beside them; ``databases`` is None where none may be repaired."""
+
+    reader: DatabaseAround
+    databases: PostgresDatabases | None
+
+
+async def beside_databases(entries: tuple[Entry, ...], dsn: str, cluster: Readers, read_secret: ReadSecret) -> Beside:
+    """Return the cluster's readers with the databases of ``entries``; the server of our own ledger is never one."""
+    if not entries:
+        return Beside(reader=DatabaseAround(cluster, cluster, None), databases=None)
+    own = frozenset({await system_identifier(dsn)})
+    databases = PostgresDatabases(entries=entries, door=Door(read_secret=read_secret), own=own)
+    return Beside(reader=DatabaseAround(cluster, cluster, databases), databases=databases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("prometheus_token_file", path, "", "file with the bearer token for --prometheus-url"),
     Option("prometheus_basic_auth_file", path, "", "file with user:password for --prometheus-url"),
     Option("prometheus_ca", path, "", "PEM authority that alone is trusted for --prometheus-url"),
+    Option("databases", path, "", "TOML file with the databases whose connection limits may be raised"),
     Option("poll_interval", seconds(1, 300), "15s", "time from one look at the threshold table to the next"),
     Option("poll_settle", seconds(1, 3600), "5m", "time for which Prometheus must have scraped before it is believed"),
     Option("unknown_after", seconds(1, 86400), "10m", "time that a measure may be unknown before people are told"),

@@ -86,6 +86,7 @@ class Settings:
     prometheus_token_file: Path | None
     prometheus_basic_auth_file: Path | None
     prometheus_ca: Path | None
+    databases: Path | None
     poll_interval: float
     poll_settle: float
     unknown_after: float

@@ -16,6 +16,7 @@ import msgspec
 from remediator import __version__, logs
 from remediator.actions.catalogue import ACTIONS
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.databases.entries import Entry
 from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits
 from remediator.adapters.kubernetes.late import LateCluster
@@ -29,17 +30,19 @@ from remediator.adapters.ledger.migrate import migrate
 from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.wakeups import Wakeups
-from remediator.adapters.notify import check_token_file
 from remediator.adapters.observer import Telemetry
 from remediator.adapters.pause_file import FilePause
 from remediator.desk import daemon_file
 from remediator.fittings import (
     LedgerWatch,
     Trusts,
+    beside_databases,
     bounds,
     clock_watch,
+    database_entries,
     housekeeping,
     ledger_watch,
+    look_at_token,
     lookout,
     notifier,
     source_warnings,
@@ -120,6 +123,7 @@ class Daemon:
         self.web: Prepared | None = None
         self.access: ClusterAccess | None = None
         self.trusts: Trusts = (None, None)
+        self.entries: tuple[Entry, ...] = ()
 
     async def set_up(self, stack: AsyncExitStack) -> None:
         """Open everything, in the order in which it is needed."""
@@ -152,9 +156,11 @@ class Daemon:
             required=settings.require_fences,
         )
         http = await stack.enter_async_context(aiohttp.ClientSession())
+        seen = await beside_databases(self.entries, self.dsn, cluster, cluster.secret)
         parts = Parts(
             stores=stores(self.pools, moves, self.appender),
-            cluster=Cluster(reader=cluster, evidence=cluster, writer=FencedWriter(cluster, self.fences)),
+            cluster=Cluster(reader=seen.reader, evidence=seen.reader, writer=FencedWriter(cluster, self.fences)),
+            databases=seen.databases,
             notifier=notifier(settings, http),
             rulebook=self.rulebook,
             policy=settings.policy(),
@@ -214,7 +220,8 @@ class Daemon:
         readers: tuple[tuple[Callable[[], None], tuple[str, ...]], ...] = (
             (self._read_web, ("tls_cert", "tls_key", *AUTHENTICATION)),
             (self._find_cluster, ("kubeconfig", "context")),
-            (self._look_at_token, ("notify_token_file",)),
+            (lambda: look_at_token(self.settings), ("notify_token_file",)),
+            (self._read_databases, ("databases",)),
             (self._read_authorities, ("alertmanager_ca", "prometheus_ca")),
             # The last: that rules are loaded is told only where nothing else is in the way.
             (lambda: self._read_rules(only_check=bool(problems)), ("rules",)),
@@ -235,9 +242,8 @@ class Daemon:
     def _read_authorities(self) -> None:
         self.trusts = trusts(self.settings)
 
-    def _look_at_token(self) -> None:
-        if self.settings.notify_token_file is not None:
-            check_token_file(self.settings.notify_token_file)
+    def _read_databases(self) -> None:
+        self.entries = database_entries(self.settings)
 
     def _read_rules(self, *, only_check: bool) -> None:
         place = self.settings.rules

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from remediator.adapters.databases.postgres import PostgresDatabases
 from remediator.model.database import DatabaseFacts
+from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts
 from remediator.model.owners import Lever
 from remediator.model.plan import CaptureEvidence
@@ -19,12 +22,21 @@ from remediator.ports.cluster import ClusterReader, EvidenceBundle, EvidenceRead
 PART = "database/connections"
 
 
+class Readers(ClusterReader, EvidenceReader, Protocol):
+    """What reads the cluster, for decisions and as evidence."""
+
+
 @dataclass(frozen=True, slots=True)
-class DatabaseReader:
-    """Implements ClusterReader: where an action must know what surrounds a workload, its database is looked at too."""
+class DatabaseAround:
+    """Implements ClusterReader and EvidenceReader: the cluster's, with the databases beside it, where there are any.
+
+    Where an action must know what surrounds a workload, its database is looked at too; who has connections is kept
+    beside what the cluster shows.
+    """
 
     cluster: ClusterReader
-    databases: PostgresDatabases
+    evidence: EvidenceReader
+    databases: PostgresDatabases | None
 
     async def resolve(self, labels: dict[str, str], spec: TargetSpec) -> Resolution:
         """See ClusterReader."""
@@ -35,7 +47,7 @@ class DatabaseReader:
     ) -> tuple[Resolution, Facts]:
         """See ClusterReader; and look at the database of the workload, once."""
         resolution, facts = await self.cluster.resolve_and_read(labels, spec, around=around)
-        if not around or facts.workload is None:
+        if not around or facts.workload is None or self.databases is None:
             return resolution, facts
         view = await self.databases.look(facts.workload.target)
         return resolution, facts if view is None else msgspec.structs.replace(facts, database=view)
@@ -52,23 +64,29 @@ class DatabaseReader:
         """See ClusterReader."""
         return await self.cluster.proof(target, action_id, through=through)
 
-
-@dataclass(frozen=True, slots=True)
-class DatabaseEvidence:
-    """Implements EvidenceReader: who has connections is kept beside what the cluster shows."""
-
-    cluster: EvidenceReader
-    databases: PostgresDatabases
-
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""
-        bundle = await self.cluster.capture(step)
-        view = await self.databases.look(step.target)
+        if self.databases is None:
+            return await self.evidence.capture(step)
+        async with asyncio.TaskGroup() as tasks:
+            look = tasks.create_task(self.databases.look(step.target))
+            capture = tasks.create_task(_tried(self.evidence.capture(step)))
+        bundle, view = capture.result(), look.result()
+        if isinstance(bundle, ClusterError):
+            raise bundle
         if view is None:
             return bundle
         if view.facts is None:
             return msgspec.structs.replace(bundle, missing={**bundle.missing, PART: view.problem})
         return msgspec.structs.replace(bundle, parts={**bundle.parts, PART: seen(view.facts)})
+
+
+async def _tried(reading: Awaitable[EvidenceBundle]) -> EvidenceBundle | ClusterError:
+    """Return the error instead of raising it, so that it is no group of one."""
+    try:
+        return await reading
+    except ClusterError as error:
+        return error
 
 
 def seen(facts: DatabaseFacts) -> dict[str, Any]:

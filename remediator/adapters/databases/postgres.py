@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -16,6 +17,8 @@ from remediator.model.target import Target
 from remediator.ports.cluster import InDoubt, WriteRefused
 from remediator.ports.databases import StatementMark, StatementResult
 
+LOOK_S = 6.0
+"""So long a look may take: decisions and evidence have ten seconds for everything."""
 HOW = "docs/how-to/raise-connections.md says how to install what is needed"
 
 
@@ -33,7 +36,7 @@ class PostgresDatabases:
         if entry is None:
             return None
         try:
-            async with self.door.open(entry) as session:
+            async with asyncio.timeout(LOOK_S), self.door.open(entry) as session:
                 return DatabaseView(facts=await facts_of(session, entry, self.own))
         except (CannotOpen, Unusable) as error:
             return DatabaseView(problem=error.message)

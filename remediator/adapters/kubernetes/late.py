@@ -17,6 +17,7 @@ from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.evidence import KubernetesEvidence
 from remediator.adapters.kubernetes.fence_probe import FenceProbe
 from remediator.adapters.kubernetes.reader import KubernetesReader
+from remediator.adapters.kubernetes.secrets import secret_value
 from remediator.adapters.kubernetes.writer import KubernetesWriter
 from remediator.model.errors import ClusterError, ConfigError
 from remediator.ports.cluster import WriteRefused
@@ -146,6 +147,10 @@ class LateCluster:
         """See ports.fences.FenceCheck."""
         ports = await self._ports()
         return await FenceProbe(ports.client, ports.reader, ports.writer).run(specs, allowed)
+
+    async def secret(self, namespace: str, name: str, key: str) -> str:
+        """Read one value of a Secret: the password of a database, where its entry names it so."""
+        return await secret_value((await self._ports()).client, namespace, name, key)
 
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""

@@ -144,6 +144,16 @@ async def _role(connection: Plain) -> tuple[str | None, tuple[str, ...]]:
     return APPLICATION_ROLE, ()
 
 
+async def system_identifier(dsn: str) -> int:
+    """Return what tells the server behind ``dsn`` from all others, by whatever name they are reached."""
+    connection = await connect(dsn, name="identity", command_seconds=CONNECT_SECONDS)
+    try:
+        with translated():
+            return int(await connection.fetchval(QUERIES["system_identifier"]))
+    finally:
+        await connection.close(timeout=CONNECT_SECONDS)
+
+
 def without_password(dsn: str) -> str:
     """Return a connection string that may be kept: without the password, wherever it stands in it."""
     parts = urlsplit(dsn)

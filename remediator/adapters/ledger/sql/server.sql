@@ -10,6 +10,10 @@ SELECT current_setting('server_version_num')::int AS version,
        pg_is_in_recovery() AS standby,
        pg_backend_pid() AS backend;
 
+-- name: system_identifier
+-- Which server this is, whatever it is called: none of its databases is ever repaired by us.
+SELECT system_identifier FROM pg_control_system();
+
 -- name: application_role
 -- Whether the application role is there and has its rights: false when it was made after the schema, NULL when absent.
 SELECT CASE WHEN to_regnamespace('remediator') IS NULL THEN false
