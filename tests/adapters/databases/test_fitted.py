@@ -21,7 +21,7 @@ def test_a_password_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> No
     path.write_text(GOOD)
     settings = load_settings({"databases": str(path)}, {})
     with pytest.raises(
-        ConfigError, match=r"databases\.toml: database backstage: .*backstage\.password: cannot be read"
+        ConfigError, match=r"toml: database backstage: .*backstage\.password: cannot be read"
     ):
         database_entries(settings)
     (tmp_path / "backstage.password").write_text("x")
