@@ -25,6 +25,15 @@ Each setting is a flag, an environment variable and a key of the file: [settings
 |---|---|
 | `--config FILE` | TOML file with settings; flags and variables win |
 """
+_DOCTOR = """
+It takes the settings of `serve`, looks at what they name, and writes nothing:
+[how to read it](../how-to/doctor.md).
+
+| argument | what it is |
+|---|---|
+| `--config FILE` | TOML file with settings; flags and variables win |
+| `--json` | the findings as one JSON object |
+"""
 
 
 def reference() -> str:
@@ -38,6 +47,8 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     title = f"## {name}\n\n{parser.description or ''}\n"
     if name == "serve":
         return f"{title}{_SERVE}"
+    if name == "doctor":
+        return f"{title}{_DOCTOR}"
     if inner := _commands(parser):
         return "\n".join([title, *(_section(f"{name} {word}", command) for word, command in inner.items())])
     rows = [f"| {_words(action)} | {_purpose(action).replace('|', chr(92) + '|')} |\n" for action in _arguments(parser)]

@@ -20,9 +20,10 @@ class Exit(IntEnum):
 
 MEANINGS: Mapping[Exit, str] = MappingProxyType(
     {
-        Exit.OK: "Done. `serve`: ended by SIGTERM or SIGINT; what was in hand is finished, or left for the next start.",
-        Exit.FAILED: "Something outside did not work: the database, the cluster, a step of the demo. `serve`: it could "
-        "not start, or had to end, for such a reason; start it anew.",
+        Exit.OK: "Done. `doctor`: nothing stops it, though there may be gaps. `serve`: ended by SIGTERM or SIGINT; "
+        "what was in hand is finished, or left for the next start.",
+        Exit.FAILED: "Something outside did not work: the database, the cluster, a step of the demo. `doctor`: "
+        "something stops it. `serve`: it could not start, or had to end, for such a reason; start it anew.",
         Exit.FAULTY: "The command line, the configuration or the rules are wrong; every fault was printed.",
         Exit.NOT_FOUND: "What was asked for is not in the ledger, or does not wait for an answer.",
         Exit.TAMPERED: "`ledger verify`: the ledger is not as it was written; every fault was printed.",

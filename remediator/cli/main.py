@@ -14,6 +14,7 @@ from remediator.cli.exits import Exit
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "run the daemon"),
     "demo": ("demo", "see it work: a cluster in a box, three incidents, one minute"),
+    "doctor": ("doctor", "what is there, what is missing, and what to do about it; changes nothing"),
     "check": ("check", "check rule files and run their cases; needs no cluster"),
     "log": ("log", "read the remediation log"),
     "explain": ("explain", "why it did, or did not, act on an incident"),

@@ -66,7 +66,8 @@ def reference_text() -> str:
     )
     parts += _section(
         "`sources`",
-        "One entry for each kind of monitoring that can answer the row.",
+        "One entry for each kind of monitoring that can answer the row. `remediator doctor` tells which of them it"
+        " found, and which series the others lack ([how to read it](../how-to/doctor.md)).",
         rules["SourceShape"],
         rules,
     )

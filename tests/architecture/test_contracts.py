@@ -34,7 +34,7 @@ def test_no_layer_that_is_written_stands_in_parentheses() -> None:
 def test_layers_stand_in_the_order_of_the_blueprint() -> None:
     """From what an operator types down to the nouns; a new top-level module is put into this list on purpose."""
     assert [name.strip("()") for name in layers()] == [
-        *("__main__", "cli", "wiring", "desk", "fittings"),
+        *("__main__", "cli", "wiring", "desk", "doctor", "fittings"),
         *("settings", "logs", "web", "sandbox", "options"),
         *("flow", "intake", "rulebook", "adapters", "values"),
         *("redaction", "actions", "core", "ports", "model"),

@@ -86,6 +86,12 @@ async def migrate(dsn: str, folder: Path = MIGRATIONS) -> MigrationReport:
     return MigrationReport(applied=applied, version=len(wanted), warnings=tuple(warnings))
 
 
+async def not_applied(connection: Plain) -> tuple[str, ...]:
+    """Return the names of the migrations that the database lacks; raises ConfigError as ``migrate`` does."""
+    with translated():
+        return tuple(one.name for one in _missing(read_migrations(), await _recorded(connection)))
+
+
 async def _apply_all(connection: Plain, wanted: Sequence[Migration]) -> tuple[int, ...]:
     missing = _missing(wanted, await _recorded(connection))
     applied = []

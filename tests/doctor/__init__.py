@@ -1,0 +1,1 @@
+"""What ``remediator doctor`` finds, area by area."""
