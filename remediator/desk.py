@@ -19,11 +19,13 @@ from remediator.adapters.ledger.pauses import LedgerPauseStore
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.record import LedgerAppender, LedgerView
 from remediator.adapters.ledger.seals import LedgerRecords
+from remediator.adapters.ledger.thresholds import LedgerThresholdView
 from remediator.adapters.ledger.undo import LedgerUndos
 from remediator.model.errors import ConfigError
 from remediator.ports.clock import Clock
 from remediator.ports.ledger import Approvals, LedgerReader, Undos
 from remediator.ports.loans import LoanView
+from remediator.ports.measuring import ThresholdView
 from remediator.ports.pauses import PauseStore
 from remediator.ports.seals import SealReader
 from remediator.settings import load_settings
@@ -47,6 +49,7 @@ class Desk:
     undos: Undos
     pauses: PauseStore
     loans: LoanView
+    thresholds: ThresholdView
     clock: Clock
     live: bool
     checkpoints: Path
@@ -72,6 +75,7 @@ async def open_desk(flags: Mapping[str, Any]) -> AsyncIterator[Desk]:
             undos=LedgerUndos(pools.stages),
             pauses=LedgerPauseStore(pools.stages),
             loans=LedgerLoanStore(pools.read),
+            thresholds=LedgerThresholdView(pools.read),
             clock=SystemClock(),
             live=live,
             checkpoints=settings.checkpoints,

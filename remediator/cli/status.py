@@ -14,6 +14,7 @@ from remediator.cli.reading import add_database_arguments, at_desk, how_many
 from remediator.desk import Desk
 from remediator.model.incident import Incident, IncidentState
 from remediator.model.loan import Loan, LoanState
+from remediator.ports.measuring import RowSummary
 
 MOST = 50
 
@@ -42,8 +43,16 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
     asked = await desk.view.asked(args.limit)
     pauses = await desk.pauses.in_force()
     lent = await desk.loans.lent(args.limit)
+    rows = await desk.thresholds.rows()
     if args.json:
-        told = {"paused": pauses, "open_in_all": _open_in_all(counts), "asked": asked, "lent": lent, "open": incidents}
+        told: dict[str, Any] = {
+            "paused": pauses,
+            "open_in_all": _open_in_all(counts),
+            "asked": asked,
+            "lent": lent,
+            "open": incidents,
+        }
+        told["thresholds"] = rows
         print(lines.as_json({**counts, **told}))
         return Exit.OK
     paint = paint_for(sys.stdout)
@@ -51,7 +60,7 @@ async def _status(args: argparse.Namespace, desk: Desk) -> int:
         print("\n".join([*paused(pauses, paint.columns), ""]))
     if not desk.live:
         print(paint("no daemon runs on this ledger here: nothing is decided or done until one is started", "yellow"))
-    for line in [*screen(counts, asked, incidents, paint), *on_loan(lent, paint)]:
+    for line in [*screen(counts, asked, incidents, paint), *on_loan(lent, paint), *watched(rows, paint)]:
         print(line)
     return Exit.OK
 
@@ -98,6 +107,20 @@ def on_loan(lent: tuple[Loan, ...], paint: Paint) -> list[str]:
         return []
     rows = [[f"A{loan.action}", lines.moment(loan.return_at), safe(loan.target_key), _lent(loan)] for loan in lent]
     return ["", *table(rows, ["LENT", "UNTIL (UTC)", "TARGET", "WHAT"], paint.columns)]
+
+
+def watched(rows: tuple[RowSummary, ...], paint: Paint) -> list[str]:
+    """Return how the rows of the threshold table stand as lines; none where it is not polled."""
+    if not rows:
+        return []
+    head = ["THRESHOLD ROW", "OK", "PENDING", "WARNING", "CRITICAL", "UNKNOWN", "LAST LOOK (UTC)", "WHY UNKNOWN"]
+    return ["", *table([_watched(row) for row in rows], head, paint.columns)]
+
+
+def _watched(row: RowSummary) -> list[str]:
+    counts = (row.ok, row.pending, row.warning, row.critical, row.unknown)
+    since = f" since {lines.moment(row.unknown_since)}" if row.unknown_since is not None else ""
+    return [row.row, *map(str, counts), lines.moment(row.looked_at), safe(f"{row.unknown_why}{since}".strip())]
 
 
 def _lent(loan: Loan) -> str:

@@ -75,6 +75,28 @@ class IncidentMeasures(Struct, frozen=True, kw_only=True):
     others: int
 
 
+class RowSummary(Struct, frozen=True, kw_only=True):
+    """A row for people to read: how many of its series stand how. ``unknown_why`` "": the row itself is known."""
+
+    row: str
+    looked_at: datetime
+    unknown_since: datetime | None
+    unknown_why: str
+    ok: int
+    pending: int
+    warning: int
+    critical: int
+    unknown: int
+
+
+class ThresholdView(Protocol):
+    """The threshold table, for people to read."""
+
+    async def rows(self) -> tuple[RowSummary, ...]:
+        """Return the rows that are or were polled, by name."""
+        ...
+
+
 class ThresholdStore(Protocol):
     """Where the state of the threshold table lasts. One replica at a time is the poller."""
 

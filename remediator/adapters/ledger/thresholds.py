@@ -13,7 +13,7 @@ from remediator.adapters.ledger import rows
 from remediator.adapters.ledger.pool import Connection, LedgerPool, statement, transaction
 from remediator.adapters.ledger.queries import QUERIES
 from remediator.model.measure import SOURCE, Level, Measure, Phase, RowState, SeriesState
-from remediator.ports.measuring import Held, IncidentMeasures, Message, PollTurn, Tick
+from remediator.ports.measuring import Held, IncidentMeasures, Message, PollTurn, RowSummary, Tick
 
 DUTY = "poller"
 PART = 500
@@ -85,6 +85,20 @@ class LedgerThresholdStore:
             incident: IncidentMeasures(measures=tuple(known), others=others.get(incident, 0))
             for incident, known in measures.items()
         }
+
+
+class LedgerThresholdView:
+    """Implements ports.measuring.ThresholdView."""
+
+    def __init__(self, pool: LedgerPool) -> None:
+        """Read from ``pool``."""
+        self._pool = pool
+
+    async def rows(self) -> tuple[RowSummary, ...]:
+        """Return the rows that are or were polled, by name."""
+        async with transaction(self._pool) as connection:
+            found = await connection.fetch(QUERIES["summarize_thresholds"])
+        return tuple(RowSummary(**dict(row)) for row in found)
 
 
 async def _put_states(connection: Connection, tick: Tick, written: _Written) -> None:

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from remediator.adapters.ledger.pool import LedgerPools
-from remediator.adapters.ledger.thresholds import LedgerThresholdStore
+from remediator.adapters.ledger.thresholds import LedgerThresholdStore, LedgerThresholdView
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.measure import Level, Phase, RowState, SeriesState
 from remediator.ports.measuring import Message, PollTurn, Tick
@@ -180,6 +180,25 @@ async def test_measures_of_incidents(store: LedgerThresholdStore, owner: Owner) 
     assert sorted(one.unknown for one in found[2].measures) == ["nan", "nobody has looked"]
 
 
+async def test_the_table_for_people(store: LedgerThresholdStore, pools: LedgerPools) -> None:
+    """Each series counts once; what is unknown counts as nothing else, and of a blind row all is."""
+    taken = await turn(store)
+    blind = structs.replace(ROW, row="error-rate", unknown_since=T0, unknown_why="timeout")
+    series_ = (
+        FIRING,
+        series(1, level=Level.WARNING),
+        series(2, phase=Phase.OK, level=None),
+        series(3, phase=Phase.PENDING, level=None),
+        series(4, unknown_since=T0, unknown_why="nan"),
+        structs.replace(series(5), row="error-rate"),
+    )
+    await store.commit("one", taken, Tick(rows=(ROW, blind, structs.replace(ROW, row="memory")), changed=series_))
+    cpu, errors, memory = await LedgerThresholdView(pools.read).rows()
+    assert (cpu.row, cpu.ok, cpu.pending, cpu.warning, cpu.critical, cpu.unknown) == ("cpu-usage", 1, 1, 1, 1, 1)
+    assert (errors.unknown_why, errors.unknown_since, errors.critical, errors.unknown) == ("timeout", T0, 0, 1)
+    assert (memory.ok, memory.unknown) == (0, 0)
+
+
 async def test_five_thousand_series_in_one_tick(store: LedgerThresholdStore, owner: Owner) -> None:
     """As many rows and signals, in one statement each."""
     taken = await turn(store)
@@ -194,7 +213,8 @@ async def tie(owner: asyncpg.Connection[asyncpg.Record], incident: int, source: 
     """Let an alert belong to an incident."""
     await owner.execute(
         """INSERT INTO remediator.incidents (id, target_key, severity, state, rule, title)
-           OVERRIDING SYSTEM VALUE VALUES ($1::bigint, 'deployment/a/' || $1::bigint, 'P3', 'open', 'r', 't') ON CONFLICT DO NOTHING""",
+           OVERRIDING SYSTEM VALUE
+           VALUES ($1::bigint, 'deployment/a/' || $1::bigint, 'P3', 'open', 'r', 't') ON CONFLICT DO NOTHING""",
         incident,
     )
     await owner.execute(

@@ -90,3 +90,20 @@ JOIN remediator.incident_alerts AS tie ON tie.incident = wanted.incident
 LEFT JOIN remediator.threshold_series AS series
     ON series.source = tie.source AND series.fingerprint = tie.fingerprint
 LEFT JOIN remediator.threshold_rows AS given ON given.name = series.name;
+
+-- name: summarize_thresholds
+-- Each row of the table, and how many of its series stand how: what is unknown counts as nothing else.
+SELECT given.name AS "row", given.looked_at, given.unknown_since, given.unknown_why,
+       (count(*) FILTER (WHERE known AND phase = 'ok'))::int AS ok,
+       (count(*) FILTER (WHERE known AND phase = 'pending'))::int AS pending,
+       (count(*) FILTER (WHERE known AND level = 'warning'))::int AS warning,
+       (count(*) FILTER (WHERE known AND level = 'critical'))::int AS critical,
+       (count(*) FILTER (WHERE NOT known))::int AS unknown
+FROM remediator.threshold_rows AS given
+LEFT JOIN LATERAL (
+    SELECT series.phase, series.level, series.unknown_since IS NULL AND given.unknown_since IS NULL AS known
+    FROM remediator.threshold_series AS series
+    WHERE series.name = given.name
+) AS one ON true
+GROUP BY given.name, given.looked_at, given.unknown_since, given.unknown_why
+ORDER BY given.name;
