@@ -35,7 +35,7 @@ BLIND = RowSummary(
 
 def test_each_row_is_a_line() -> None:
     """How many series stand how, when it was looked, why nothing is known; foreign words steer no terminal."""
-    head, cpu, blind = watched((CPU, BLIND), Paint(on=False))[1:]
+    _, head, _, cpu, blind = watched((CPU, BLIND), Paint(on=False))
     assert head.split()[:3] == ["THRESHOLD", "ROW", "OK"]
     assert cpu.split()[:6] == ["cpu-usage", "12", "1", "2", "0", "3"]
     assert "2026-03-14 03:12:45" in cpu
