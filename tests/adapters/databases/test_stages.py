@@ -9,6 +9,7 @@ from typing import Any
 
 from remediator.adapters.databases.around import PART, DatabaseAround
 from remediator.adapters.databases.postgres import PostgresDatabases
+from remediator.adapters.kubernetes.marks import ACTION
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.undo import LedgerUndos
 from remediator.flow.parts import Cluster, Parts
@@ -18,6 +19,8 @@ from remediator.model.signal import Status
 from remediator.model.target import Target
 from remediator.ports.cluster import InDoubt
 from remediator.ports.databases import Databases, StatementMark, StatementResult
+from remediator.sandbox.defaults import fill_in
+from remediator.sandbox.resources import DEPLOYMENTS
 from tests.adapters.databases.patient import APP, Patient
 from tests.flow.rig import Rig, a_rule, alert, deployment, rig
 from tests.flow.test_doubt import QUICK
@@ -53,6 +56,21 @@ class Faulty:
         return await self.real.settle(step, mark, close=close)
 
 
+def postgres() -> dict[str, Any]:
+    """Return the database's Deployment, as an API server has it: with its number of connections in the environment."""
+    made = deployment("postgres", replicas=1)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": "MAX_CONNECTIONS", "value": "100"}, {"name": "POSTGRES_PASSWORD", "value": "s3same"}]
+    fill_in(DEPLOYMENTS, made)
+    return made
+
+
+def env(r: Rig) -> dict[str, str]:
+    """Return the environment of the database's container."""
+    (container,) = r.live("postgres")["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
 @asynccontextmanager
 async def scene(
     database: str,
@@ -75,7 +93,7 @@ async def scene(
     session = await sick.session(APP)
     try:
         async with rig(database, law, bounds=QUICK, dress=dress) as r:
-            r.put(deployment("postgres", replicas=1))
+            r.put(postgres())
             yield r
     finally:
         await session.close()
@@ -149,6 +167,35 @@ async def test_an_undo_brings_the_limit_back(database: str, sick: Patient) -> No
         await ask(r, undos)
         assert await sick.limit() == 10
         assert len(await sick.marks()) == 2
+
+
+async def test_the_environment_is_patched_and_taken_back(database: str, sick: Patient) -> None:
+    """By the leave that the rule gives: one variable, one rollout with the mark; the undo puts it back."""
+    how = {"to": 150, "container": "app", "without_asking": True}
+    rung = Rung(action="raise_max_connections", parameters=how)
+    async with scene(database, sick, rung, memory=2**32) as r, open_pools(database) as pools:
+        await fire(r)
+        assert env(r) == {"MAX_CONNECTIONS": "150", "POSTGRES_PASSWORD": "s3same"}
+        (row,) = await r.rows("SELECT id, before_image::text AS image FROM remediator.actions")
+        assert r.live("postgres")["spec"]["template"]["metadata"]["annotations"][ACTION] == row["id"]
+        assert "s3same" not in row["image"]
+        r.rolled_out("postgres")
+        await r.deliver(alert("postgres", status=Status.RESOLVED))
+        for _ in range(3):
+            await r.hasten()
+        assert await r.states() == ["recovered"]
+        assert await ask(r, LedgerUndos(pools.stages))
+        assert env(r) == {"MAX_CONNECTIONS": "100", "POSTGRES_PASSWORD": "s3same"}
+        assert len(r.writes()) == 2
+
+
+async def test_restarting_a_database_asks_first(database: str, sick: Patient) -> None:
+    """Though the rule may act: the environment stays until a person says yes."""
+    rung = Rung(action="raise_max_connections", parameters={"to": 150, "container": "app"})
+    async with scene(database, sick, rung, memory=2**32) as r:
+        await fire(r)
+        assert env(r)["MAX_CONNECTIONS"] == "100"
+        assert "decision.ask" in await r.kinds()
 
 
 async def test_observed_only(database: str, sick: Patient) -> None:
