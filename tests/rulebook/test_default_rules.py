@@ -40,13 +40,20 @@ def test_they_load_without_a_warning() -> None:
 def test_the_threshold_table(
     rules: dict[str, Rule], name: str, unit: str, warning: float, critical: float, first: str
 ) -> None:
-    """The runbook's numbers and first actions. Scaling up the database is not adding pods: people do it."""
+    """The runbook's numbers and first actions. Scaling up the database is not adding pods."""
     rule = rules[name]
     assert rule.threshold is not None
     assert (rule.threshold.unit, rule.threshold.warning, rule.threshold.critical) == (unit, warning, critical)
     assert rule.threshold.recover_below == warning
     assert rule.ladder[0].action == first
-    assert rule.mode is Mode.OBSERVE
+    assert rule.mode is (Mode.ASK if name == "database-connections" else Mode.OBSERVE)
+
+
+def test_connection_limits_are_raised_when_a_person_agrees(rules: dict[str, Rule]) -> None:
+    """The runbook's words: who holds them first, then "Increase connection limits" to 200, then people."""
+    ladder = rules["database-connections"].ladder
+    assert [rung.action for rung in ladder] == ["investigate", "raise_connections", "notify"]
+    assert ladder[1].parameters["to"] == 200
 
 
 def test_service_unavailable(rules: dict[str, Rule]) -> None:
