@@ -8,8 +8,9 @@ STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 BY_HASH := $(PIP) install --quiet --quiet --no-input --require-hashes
 REPORTS := .reports
-# Processes that pytest spreads the tests over; 0 runs them in one, which is what a debugger wants.
-WORKERS ?= 2
+# Processes that pytest spreads the tests over; most tests wait more than they work, so there may be more than cores. 0
+# runs them in one, which is what a debugger wants.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
