@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at everything and print it."""
     config = args.config or (Path(found) if (found := os.environ.get("REMEDIATOR_CONFIG")) else None)
     draft = draft_settings({option.name: getattr(args, option.name) for option in OPTIONS}, config=config)
-    findings = asyncio.run(examine(draft, SystemClock(), running=_running(draft.settings.state_dir)))
+    findings = asyncio.run(examine(draft, SystemClock(), running=running(draft.settings.state_dir)))
     code = ending(findings)
     if args.json:
         print(as_json(document(findings, code)))
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _running(state_dir: Path) -> str:
+def running(state_dir: Path) -> str:
     """Return the database of the daemon on this machine, as it says itself; "" where none says so."""
     place = daemon_file(state_dir)
     try:

@@ -60,4 +60,4 @@ async def bounded(area: str, looking: Awaitable[Look], seconds: float = CHECK_S)
         found, advice = "; ".join(error.problems), "correct the setting"
     except PortError as error:
         found, advice = str(error), "look whether it runs and can be reached from this host"
-    return Look(findings=(Finding(area=area, what="look", grade=Grade.STOP, found=found, advice=advice),))
+    return Look(findings=(Finding(area=area, what="reachable", grade=Grade.STOP, found=found, advice=advice),))

@@ -13,12 +13,14 @@ import pytest
 
 from remediator.adapters.alerting.fetch import Access, Fetch
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.prometheus import Reach, ThreadedPrometheus
 from remediator.cli.doctor import screen
 from remediator.cli.paint import Paint
 from remediator.doctor import rows
 from remediator.doctor.asking import Asking
 from remediator.doctor.examine import examine
 from remediator.doctor.finding import Finding, Grade
+from remediator.flow.choosing import Choice
 from remediator.rulebook.load import load
 from remediator.settings import Draft, draft_settings
 from tests.acceptance.alertmanager import Alertmanager
@@ -59,6 +61,7 @@ def told(findings: Sequence[Finding]) -> str:
 
 @pytest.mark.prometheus
 @needs_prometheus
+@pytest.mark.slow
 async def test_each_row_finds_its_source_and_its_figure(tmp_path: Path) -> None:
     """A real Prometheus scrapes a portal in a mesh: every expression gives the number that the exporter stands for."""
     rules = load([RULES]).rules.rules
@@ -70,6 +73,7 @@ async def test_each_row_finds_its_source_and_its_figure(tmp_path: Path) -> None:
                 if all(one.grade is Grade.OK for one in found.values()):
                     break
                 await asyncio.sleep(0.3)
+        assert await chosen(url) == {"cpu-usage": "kube-prometheus", "error-rate": "istio"}
         cpu = found.pop("cpu-usage").found
         assert cpu.startswith("1 series by kube-prometheus, the highest ")
         assert cpu.endswith(" %")
@@ -81,8 +85,24 @@ async def test_each_row_finds_its_source_and_its_figure(tmp_path: Path) -> None:
         }
 
 
+async def chosen(url: str) -> dict[str, str]:
+    """What the poller itself would measure two of the rows by."""
+    client = ThreadedPrometheus(Reach(url=url))
+    try:
+        found = {}
+        for rule in load([RULES]).rules.rules:
+            if rule.threshold is not None and rule.name in {"cpu-usage", "error-rate"}:
+                choice = Choice(rule.threshold, 600.0)
+                assert await choice.make(client, SystemClock().now()) is None
+                found[rule.name] = choice.source.name if choice.source else ""
+        return found
+    finally:
+        client.close()
+
+
 @pytest.mark.prometheus
 @needs_prometheus
+@pytest.mark.slow
 @pytest.mark.alertmanager
 async def test_everything_is_there_and_then_prometheus_is_not(scene: Scene) -> None:
     """All areas are looked at, nothing is written; and with Prometheus stopped it says so, and what that means."""

@@ -14,9 +14,10 @@ import asyncpg
 import pytest
 
 from remediator.adapters.clock import SystemClock
-from remediator.cli.doctor import document, ending, screen
+from remediator.cli.doctor import document, ending, running, screen
 from remediator.cli.exits import Exit
 from remediator.cli.paint import Paint
+from remediator.desk import daemon_file
 from remediator.doctor import database as database_area
 from remediator.doctor.examine import examine
 from remediator.doctor.finding import Finding, Grade, Look, bounded
@@ -109,6 +110,26 @@ async def test_the_daemons_own_database_is_looked_at(database: str) -> None:
     ]
 
 
+async def test_the_database_of_a_daemon_on_this_machine(tmp_path: Path, database: str) -> None:
+    """Where one says which it is; where that one has died, its embedded server does not run."""
+    draft = draft_settings({"rules": str(tmp_path), "state_dir": str(tmp_path / "state")}, {})
+    alive = await examine(draft, SystemClock(), {}, running=database)
+    assert [one.what for one in alive if one.area == "database"] == ["reachable", "settings", "schema"]
+    dead = f"postgresql://u@127.0.0.1:{nobody()}/x"
+    gone = await examine(draft, SystemClock(), {"PATH": "/usr/bin"}, running=dead)
+    assert [one.what for one in gone if one.area == "database"] == ["embedded"]
+
+
+@pytest.mark.parametrize(
+    ("content", "dsn"), [(b'{"dsn": "postgresql:///x"}', "postgresql:///x"), (b"{", ""), (b"[]", ""), (None, "")]
+)
+def test_what_a_daemon_says_of_itself(tmp_path: Path, content: bytes | None, dsn: str) -> None:
+    """Read where it can be; a file that is broken is no reason not to look at the rest."""
+    if content is not None:
+        daemon_file(tmp_path).write_bytes(content)
+    assert running(tmp_path) == dsn
+
+
 async def test_a_clock_that_is_wrong(tmp_path: Path, database: str) -> None:
     """It is ours or theirs: both are named."""
     seen = await found(tmp_path, Ahead(), database_url=database)
@@ -146,6 +167,10 @@ async def test_a_cluster_that_refuses_or_hangs(tmp_path: Path) -> None:
         assert refused.grade is Grade.STOP
         assert refused.found.startswith("answers 401: ")
         assert "who are you" in refused.found
+        config.write_text(kubeconfig(f"http://127.0.0.1:{nobody()}"), encoding="utf-8")
+        gone = (await found(tmp_path, kubeconfig=str(config)))["API server", "reachable"]
+        assert gone.grade is Grade.STOP
+        assert gone.found.startswith("unreachable: GET /version")
 
 
 def kubeconfig(url: str) -> str:

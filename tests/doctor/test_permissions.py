@@ -14,14 +14,17 @@ import yaml
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.kubernetes.access import ClusterAccess
 from remediator.adapters.kubernetes.client import KubeClient
+from remediator.adapters.kubernetes.evidence import KubernetesEvidence
+from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.doctor import cluster
 from remediator.doctor.finding import Finding, Grade
 from remediator.doctor.permissions import EVERYWHERE, Need, Right, needs
+from remediator.model.plan import CaptureEvidence
 from remediator.model.rule import Matcher, MatchOp, Rule, Rung, Severity, TargetSpec, Threshold
 from remediator.model.target import Kind
 from remediator.sandbox import scenario
 from remediator.sandbox.cluster import SandboxCluster
-from remediator.sandbox.resources import CLUSTER_ROLES, ROLES
+from remediator.sandbox.resources import CLUSTER_ROLES, PODS, ROLES
 
 SHOP = TargetSpec(namespaces=("shop",), kinds=(Kind.DEPLOYMENT,))
 CPU = Threshold(
@@ -200,3 +203,27 @@ def test_the_page_of_permissions_grants_what_is_asked_for_here() -> None:
     }
     every_kind = TargetSpec(namespaces=("shop",), kinds=tuple(Kind))
     assert {one.right for one in needs([rule("investigate", "restart", target=every_kind)])} <= granted
+
+
+async def test_whoever_has_these_rights_is_refused_nothing(tmp_path: Path) -> None:
+    """All reads that lead from an alert to a decision, to evidence and to a proof, as that account."""
+    wanted = needs([rule("investigate", "restart", "scale")])
+    seed = [
+        scenario.deployment("shop", "web"),
+        scenario.service("shop", "web"),
+        scenario.ingress("shop", "web", "w.example"),
+    ]
+    async with examined(tmp_path, *seed, *role(wanted, "shop"), *role(wanted, EVERYWHERE)) as (sandbox, client):
+        reader = KubernetesReader(client, SystemClock())
+        pod = next(one["metadata"]["name"] for one in sandbox.store.list(PODS, "shop"))
+        for clue in ({"service": "web"}, {"pod": pod}, {"deployment": "web"}):
+            _, facts = await reader.resolve_and_read({"namespace": "shop", **clue}, SHOP, around=True)
+            assert facts.problem == ""
+        target = (await reader.resolve({"namespace": "shop", "deployment": "web"}, SHOP)).target
+        assert target is not None
+        await reader.live(target)
+        assert await reader.proof(target, "a" * 40) is False
+        await KubernetesEvidence(client).capture(CaptureEvidence(target=target))
+        refused = [f"{one.method} {one.path}" for one in sandbox.requests if one.status == 403]
+        assert refused == []
+        assert len([one for one in sandbox.requests if one.method == "GET"]) > 10
