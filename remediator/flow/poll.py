@@ -221,7 +221,7 @@ class Poll:
         first = turned.first
         fields: dict[str, object] = {"row": row, "series": list(turned.names), "value": first.value}
         if first.level is not None:
-            fields["level"] = first.level.value
+            fields["severity"] = first.level.value
         if first.unknown_why:
             fields["why"] = first.unknown_why
         event = StageEvent(stage="poll", outcome=turned.turn.value, count=turned.count, fields=fields)

@@ -40,7 +40,7 @@ def polling(scene: Scene, port: int) -> Daemon:
     (folder / "thresholds.yaml").write_text(RULES, encoding="utf-8")
     return scene.daemon(
         *("--prometheus-url", f"http://127.0.0.1:{port}", "--poll-interval", "1s", "--poll-settle", "1s"),
-        *("--unknown-after", "2s", *ROOMY),
+        *("--unknown-after", "1s", *ROOMY),
         rules=folder,
     )
 
@@ -51,10 +51,9 @@ async def test_a_row_over_its_thresholds_and_back(scene: Scene) -> None:
     port = free_port()
     daemon = polling(scene, port)
     async with Exporter.listening() as exporter:
-        exporter.say(cpu_percent=40.0)
-        await daemon.start()
+        exporter.say(cpu_percent=79.0)
         async with scraping(scene.folder / "prometheus", exporter.address, port):
-            exporter.say(cpu_percent=79.0)
+            await daemon.start()
             await scene.until_kind(EntryKind.ACTION_APPLIED)
             exporter.say(cpu_percent=91.5)
             await scene.until_kind(EntryKind.ALERT_CHANGED)
@@ -77,5 +76,6 @@ async def test_a_row_over_its_thresholds_and_back(scene: Scene) -> None:
     lost = (await scene.entries(EntryKind.MONITORING_LOST))[-1]
     assert "the row cpu-usage of the threshold table has been unknown for" in lost.summary
     assert "unreachable" in lost.summary
-    turned = [line["outcome"] for line in daemon.lines() if line.get("stage") == "poll"]
-    assert {"row_unknown", "row_known", "fires", "rises", "ends", "calls"} <= set(turned)
+    told_of = [line for line in daemon.lines() if line.get("stage") == "poll"]
+    assert {"row_unknown", "fires", "rises", "ends", "calls"} <= {line["outcome"] for line in told_of}
+    assert [line["severity"] for line in told_of if line["outcome"] == "rises"] == ["critical"]
