@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 
+from remediator.adapters.databases.queries import SETUP
 from remediator.adapters.kubernetes.policy import DEFAULT_USER, manifest, service_account_user
 from remediator.cli.exits import Exit
 from remediator.model.errors import ConfigError
@@ -33,10 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Policy().max_replicas,
         help="no write asks for more pods; as the setting of that name (default: %(default)s)",
     )
+    parser.add_argument(
+        "--database",
+        action="store_true",
+        help="instead: the SQL that an administrator installs where connection limits may be raised, for psql",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the manifest."""
+    """Print the manifest, or the SQL."""
+    if args.database:
+        print(SETUP)
+        return Exit.OK
     try:
         sys.stdout.write(manifest(args.user or DEFAULT_USER, args.max_replicas))
     except ConfigError as error:

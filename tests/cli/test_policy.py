@@ -74,3 +74,11 @@ def test_a_name_that_cannot_be_a_user_is_refused(capsys: pytest.CaptureFixture[s
     """It would break the manifest."""
     assert main(["policy", "--user", "a\nb"]) == Exit.FAULTY
     assert "cannot be a user's name" in capsys.readouterr().err
+
+
+def test_it_prints_what_is_installed_in_a_database(capsys: pytest.CaptureFixture[str]) -> None:
+    """The functions and nothing else: psql takes it as it is."""
+    text = printed(capsys, "--database")
+    assert text.startswith("-- ")
+    assert "CREATE SCHEMA IF NOT EXISTS remediator_limits" in text
+    assert "apiVersion" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,16 +22,9 @@ POSTGRES = Target(kind=Kind.DEPLOYMENT, namespace="backstage", name="postgres", 
 ROLE = "remediator_db"
 APP = 'back"stage; DROP'
 """A role whose name has to be quoted."""
-GRANTS = f"""
-GRANT pg_monitor TO {ROLE};
-GRANT USAGE ON SCHEMA remediator_limits TO {ROLE};
-GRANT SELECT ON remediator_limits.allowed TO {ROLE};
-GRANT EXECUTE ON FUNCTION remediator_limits.limit_of, remediator_limits.idle_sessions, remediator_limits.set_limits,
-    remediator_limits.configured, remediator_limits.intend_maximum, remediator_limits.finish_maximum,
-    remediator_limits.settle TO {ROLE};
-GRANT ALTER SYSTEM ON PARAMETER max_connections TO {ROLE};
-GRANT EXECUTE ON FUNCTION pg_reload_conf TO {ROLE};
-"""
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "raise-connections.md"
+GRANTS = re.findall(r"```sql\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)[1]
+"""What the guide tells administrators to grant: no more, and it has to be enough."""
 ROLES = """
 CREATE ROLE remediator_db LOGIN NOSUPERUSER;
 CREATE ROLE "back""stage; DROP" LOGIN CONNECTION LIMIT 10;
