@@ -43,8 +43,14 @@ class Question(Struct, frozen=True, kw_only=True):
     @property
     def calm_since(self) -> datetime | None:
         """Return since when all measures are back inside; None: one is not, or other alerts have a say, too."""
-        since = [one.calm_since for one in self.measures if one.calm_since is not None]
+        calm = (one.calm_since for one in self.measures if one.phase is not Phase.PENDING)
+        since = [one for one in calm if one is not None]
         return max(since) if since and self.all_measured and len(since) == len(self.measures) else None
+
+    @property
+    def over(self) -> Measure | None:
+        """Return a measure that is over its threshold again and has not been so for long enough to fire."""
+        return next((one for one in self.measures if one.phase is Phase.PENDING), None)
 
     @property
     def deadline(self) -> datetime:
@@ -81,7 +87,7 @@ def judge(question: Question) -> Judgement:
     measured = _measured(question, workload)
     if measured is not None:
         return measured
-    if question.firing == 0 and _healthy(question, workload):
+    if question.firing == 0 and question.over is None and _healthy(question, workload):
         return _quiet(question, workload)
     if question.now >= question.deadline:
         return _too_late(question, workload)
@@ -173,6 +179,8 @@ def _too_late(question: Question, workload: WorkloadFacts) -> Judgement:
 
 def _sickness(question: Question, workload: WorkloadFacts) -> str:
     """Return what is not well yet."""
+    if question.over is not None:
+        return f"{question.over.row} is over its threshold, {_pods(workload)}"
     if question.firing == 0:
         return f"{_pods(workload)}, the rollout is not complete"
     alerts = "1 alert still fires" if question.firing == 1 else f"{question.firing} alerts still fire"

@@ -54,6 +54,15 @@ def test_a_rollout_that_is_not_complete_is_no_recovery() -> None:
     assert looked(90, WELL, facts=facts(workload(available=2))).verdict is Verdict.WAIT
 
 
+def test_a_measure_that_is_over_its_threshold_again_is_not_well() -> None:
+    """Not for long enough to fire, but for the whole minute that recovery has to last."""
+    again = structs.replace(WELL, phase=Phase.PENDING, value=75.0)
+    found = looked(90, again, quiet_since=after(1))
+    assert found.verdict is Verdict.WAIT
+    assert "cpu-usage is over its threshold" in found.message
+    assert looked(600, again, quiet_since=after(1)).verdict is Verdict.UNCHANGED
+
+
 def test_alerts_of_others_have_to_be_silent_for_themselves() -> None:
     """The measure says nothing about them."""
     assert looked(90, WELL, all_measured=False).verdict is Verdict.WAIT
