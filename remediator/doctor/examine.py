@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -13,8 +14,9 @@ import aiohttp
 from remediator.adapters.alerting.fetch import Access, Fetch, trust
 from remediator.adapters.kubernetes.access import ClusterAccess, chosen_access
 from remediator.adapters.kubernetes.client import ClientLimits, KubeClient
+from remediator.adapters.kubernetes.secrets import secret_value
 from remediator.adapters.ledger.connect import reachable
-from remediator.doctor import alertmanager, cluster, database, people, prometheus, rows
+from remediator.doctor import alertmanager, cluster, database, databases, people, prometheus, rows
 from remediator.doctor.asking import Asking
 from remediator.doctor.finding import CHECK_S, Clock, Finding, Grade, Look, bounded
 from remediator.model.rule import Rule
@@ -27,7 +29,6 @@ ASK_S = 5.0
 """So long one question may take, in seconds."""
 SKEW_S = 10.0
 """From here on a difference of clocks is too much; below, the seconds of an HTTP date are coarse."""
-CLOSE_S = 2.0
 MOST_FAULTS = 20
 
 
@@ -81,6 +82,7 @@ class _Areas:
         yield people.WEBHOOKS, self._webhooks()
         yield database.AREA, self._database()
         yield cluster.AREA, self._cluster()
+        yield databases.AREA, self._databases()
         yield alertmanager.AREA, self._alertmanager()
         yield prometheus.AREA, self._prometheus()
         yield rows.AREA, self._rows()
@@ -100,11 +102,18 @@ class _Areas:
         access = self._access()
         if access is None:
             return cluster.not_found()
-        client = await KubeClient.connect(access, ClientLimits(total_s=ASK_S, concurrency=16))
-        try:
+        async with _connected(access) as client:
             return await cluster.look(client, self._rules, self._clock.now())
-        finally:
-            await client.close()
+
+    async def _databases(self) -> Look:
+        file = self._settings.databases
+        if file is None:
+            return databases.not_named(self._rules)
+        access = self._access() if await asyncio.to_thread(databases.needs_cluster, file) else None
+        if access is None:
+            return await databases.look(file, None)
+        async with _connected(access) as client:
+            return await databases.look(file, partial(secret_value, client))
 
     def _access(self) -> ClusterAccess | None:
         settings = self._settings
@@ -141,6 +150,15 @@ class _Areas:
     async def _rows(self) -> Look:
         url = self._settings.prometheus_url
         return Look(findings=()) if url is None else await rows.look(self._rules, self._asking(url))
+
+
+@asynccontextmanager
+async def _connected(access: ClusterAccess) -> AsyncIterator[KubeClient]:
+    client = await KubeClient.connect(access, ClientLimits(total_s=ASK_S, concurrency=16))
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def _setting(problem: str) -> Finding:
