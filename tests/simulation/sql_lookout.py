@@ -17,17 +17,24 @@ def take_turn(db: Database, session: Session, *values: Any) -> list[Row]:
     now, before = db.now(), db.pulse["at"]
     db.pulse.update(at=now, before_at=before)
     if keep_gaps and before is not None and now - before > timedelta(seconds=10):
-        number = db.next("gaps")
-        gap = {"id": number, "from_at": before, "to_at": now, "tries": 0, "due_at": now, "settled_at": None}
-        db.gaps.insert(number, gap)
+        _keep_gap(db, before, now)
     duty = db.duties.rows[name]
     free = duty["lease_until"] is None or duty["lease_until"] < now or duty["owner"] == owner
     stale = duty["began_at"] is None or duty["began_at"] < now - timedelta(seconds=fresh_s)
     if not free or not (duty["due_at"] <= now or (hurry and stale)):
         return []
+    if keep_gaps and duty["lease_until"] is not None and duty["lease_until"] < now:
+        heard = max((one["seen_at"] for one in db.monitoring), default=now)
+        _keep_gap(db, min(duty["began_at"], heard), now)
     lease = now + timedelta(seconds=lease_s)
     db.duties.change(duty, turn=duty["turn"] + 1, owner=owner, began_at=now, lease_until=lease)
     return [{"turn": duty["turn"], "now": now}]
+
+
+def _keep_gap(db: Database, begin: datetime, end: datetime) -> None:
+    number = db.next("gaps")
+    gap = {"id": number, "from_at": begin, "to_at": end, "tries": 0, "due_at": end, "settled_at": None}
+    db.gaps.insert(number, gap)
 
 
 @statement(writes=True)

@@ -85,7 +85,9 @@ async def test_a_turn_comes_back_after_its_time(store: LedgerLookoutStore, owner
     """A little sooner or later than was said, so that replicas that began together part."""
     first = await turn(store)
     await store.finish(first, 60.0, {})
-    wait = await owner.fetchval("SELECT extract(epoch FROM due_at - now())::float8 FROM remediator.duties")
+    wait = await owner.fetchval(
+        "SELECT extract(epoch FROM due_at - now())::float8 FROM remediator.duties WHERE name = 'lookout'"
+    )
     assert 50.0 < wait < 70.0
     await due(owner)
     assert (await turn(store)).number == first.number + 1
@@ -227,12 +229,29 @@ async def test_a_turn_is_a_sign_of_life_at_its_end_too(store: LedgerLookoutStore
     assert await store.gaps(10) == ()
 
 
+async def test_a_turn_that_was_never_ended_leaves_a_gap(store: LedgerLookoutStore, owner: Owner) -> None:
+    """Who had it died or hangs, and others were alive but did not look: nobody has since the last whole turn."""
+    first = await turn(store)
+    await store.finish(first, 60.0, {"alertmanager": ""})
+    await owner.execute("UPDATE remediator.monitoring SET seen_at = seen_at - interval '2 min'")
+    await owner.execute("UPDATE remediator.duties SET due_at = now()")
+    await turn(store)
+    assert await take(store, "another") is None
+    await owner.execute("UPDATE remediator.duties SET due_at = now(), lease_until = now() - interval '1 ms'")
+    assert await store.gaps(10) == ()
+    assert await take(store, "another") is not None
+    assert await take(store, "a third") is None
+    (gap,) = await store.gaps(10)
+    assert 120 <= (gap.to_at - gap.from_at).total_seconds() < 150
+
+
 async def test_without_anybody_to_ask_no_gap_is_kept(pools: LedgerPools, owner: Owner) -> None:
     """Nobody would ever look at it."""
     store = LedgerLookoutStore(pools.stages, pools.leases, keep_gaps=False)
     await take(store)
     await owner.execute("UPDATE remediator.pulse SET at = at - interval '1 h'")
-    await take(store)
+    await owner.execute("UPDATE remediator.duties SET due_at = now(), lease_until = now() - interval '1 ms'")
+    assert await take(store) is not None
     assert await store.gaps(10) == ()
 
 

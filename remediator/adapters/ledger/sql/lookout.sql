@@ -1,20 +1,30 @@
 -- name: take_turn
 -- Notes a sign of life of this replica, keeps the time without any before it as a gap (if $5: there is somebody to ask
--- what happened in it), and takes the turn: when it is due, or in a hurry ($4) when the last is $6 seconds old.
+-- what happened in it), and takes the turn: when it is due, or in a hurry ($4) when the last is $6 seconds old. Where the
+-- last turn was never ended, nobody has looked since the one before it, however alive others were: that is a gap, too.
 WITH beat AS (
     UPDATE remediator.pulse SET before_at = at, at = clock_timestamp() RETURNING before_at, at
 ), gap AS (
     INSERT INTO remediator.gaps (from_at, to_at)
     SELECT before_at, at FROM beat WHERE $5::bool AND at - before_at > interval '10 seconds'
+), broken_off AS (
+    SELECT least(began_at, (SELECT max(seen_at) FROM remediator.monitoring)) AS since
+    FROM remediator.duties
+    WHERE name = $1 AND lease_until < clock_timestamp()
+), taken AS (
+    UPDATE remediator.duties
+    SET turn = turn + 1, owner = $2, began_at = clock_timestamp(),
+        lease_until = clock_timestamp() + make_interval(secs => $3)
+    WHERE name = $1
+      AND (lease_until IS NULL OR lease_until < clock_timestamp() OR owner = $2)
+      AND (due_at <= clock_timestamp()
+           OR ($4::bool AND (began_at IS NULL OR began_at < clock_timestamp() - make_interval(secs => $6))))
+    RETURNING turn
+), unseen AS (
+    INSERT INTO remediator.gaps (from_at, to_at)
+    SELECT since, clock_timestamp() FROM broken_off, taken WHERE $5::bool
 )
-UPDATE remediator.duties
-SET turn = turn + 1, owner = $2, began_at = clock_timestamp(),
-    lease_until = clock_timestamp() + make_interval(secs => $3)
-WHERE name = $1
-  AND (lease_until IS NULL OR lease_until < clock_timestamp() OR owner = $2)
-  AND (due_at <= clock_timestamp()
-       OR ($4::bool AND (began_at IS NULL OR began_at < clock_timestamp() - make_interval(secs => $6))))
-RETURNING turn, clock_timestamp() AS now;
+SELECT turn, clock_timestamp() AS now FROM taken;
 
 -- name: keep_turn
 -- Whether the turn is still ours; its row is locked until the end of the transaction.
