@@ -14,7 +14,7 @@ from remediator.model.errors import ConfigError
 from remediator.settings import Settings, load_settings
 from tests.fakes.observer import Notebook
 
-HERE = {"HOME": "/home/somebody"}
+HERE = {"HOME": "/nowhere"}
 
 
 def settings(**flags: str) -> Settings:
