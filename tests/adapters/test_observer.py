@@ -135,6 +135,22 @@ def test_stale_rules_show_until_good_ones_are_loaded() -> None:
     assert value(telemetry, "remediator_rules") == 7
 
 
+def test_the_threshold_table_is_shown_by_who_polls_it() -> None:
+    """The last tick as a whole; a replica that rests shows nothing, for another one does."""
+    telemetry = Telemetry()
+    counts = {"ok": 12, "pending": 1, "warning": 2, "critical": 3, "unknown": 4}
+    telemetry.tell(event("poll", "polled", seconds=0.2, rows=5, rows_unknown=["error-rate"], **counts))
+    telemetry.tell(event("poll", "fires", 2, row="cpu-usage"))
+    shown = {state: value(telemetry, "remediator_threshold_series", state=state) for state in counts}
+    assert shown == counts
+    assert value(telemetry, "remediator_threshold_rows_unknown") == 1
+    assert value(telemetry, "remediator_poller") == 1
+    assert value(telemetry, "remediator_stage_seconds_count", stage="poll") == 1
+    telemetry.tell(event("poll", "rests"))
+    assert {value(telemetry, "remediator_threshold_series", state=state) for state in counts} == {0}
+    assert value(telemetry, "remediator_poller") == 0
+
+
 def test_names_from_outside_make_no_series() -> None:
     """Fifty thousand distinct names change the number of series by what the bound allows, and no more."""
     telemetry = Telemetry(actions=["restart"])
