@@ -153,7 +153,9 @@ class ThreadedPrometheus:
         session.trust_env = False
         session.max_redirects = 0
         session.verify = str(self.reach.authority) if self.reach.authority else True
-        session.auth = _FromFile(self.reach)
+        if self.reach.token_file is not None or self.reach.basic_auth_file is not None:
+            # Else those of the address are taken, if it has any.
+            session.auth = _FromFile(self.reach)
         session.headers.update({"User-Agent": f"remediator/{__version__}", "Accept-Encoding": "identity"})
         session.hooks["response"].append(self._read)
         url = self.reach.url.rstrip("/")

@@ -185,6 +185,15 @@ async def test_secrets_come_from_files_and_are_read_each_time(site: Site, tmp_pa
     assert str(secret) in away.detail
 
 
+async def test_credentials_of_the_address_are_used(site: Site) -> None:
+    """As the history does; and never told."""
+    site.says(PATH, "no", 403)
+    given = await answer(site, url=site.url.replace("http://", "http://me:hunter2@"))
+    assert site.seen[-1][2]["Authorization"] == "Basic bWU6aHVudGVyMg=="
+    assert given.problem is Unseen.REFUSED
+    assert "hunter2" not in given.detail
+
+
 async def hangs(_: web.BaseRequest) -> web.StreamResponse:
     """Never answer."""
     await asyncio.Event().wait()
