@@ -1,18 +1,23 @@
 """Match again: what fires when a rule appears or changes gets its candidate too.
 
 Only an opening alert makes candidates, so a rule that an operator writes in the middle of an incident would never see
-the alerts that it was written for.
+the alerts that it was written for. That holds for a rule that comes with a restart of the daemon, too: what each rule
+said when all that fires was last held against it is in the database, as a hash.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
-from remediator.model.rule import RuleSet
+from remediator.model.rule import Rule, RuleSet
 from remediator.model.signal import AlertState
 from remediator.ports.matching import AlertKey, NewCandidate
 from remediator.ports.observer import StageEvent
@@ -30,11 +35,17 @@ class Rematch:
 
     async def step(self) -> None:
         """Hold what fires against the rules that are new or other than before; a failure is tried again."""
-        current = self.parts.rulebook.current()
-        if self.seen is not None and self.seen.digest != current.digest:
-            names = changed(self.seen, current)
-            if names:
-                await self._match(names)
+        current, matching = self.parts.rulebook.current(), self.parts.stores.matching
+        if self.seen is not None and self.seen.digest == current.digest:
+            return
+        now = digests(current)
+        before = await matching.rules_held() if self.seen is None else digests(self.seen)
+        # Nothing is held in a new database, or in one of a version that kept no hashes: nothing is new to it.
+        names = changed(before, now) if before else frozenset()
+        if names:
+            await self._match(names)
+        if before != now:
+            await matching.hold_rules(now)
         self.seen = current
 
     async def _match(self, names: frozenset[str]) -> None:
@@ -67,7 +78,30 @@ class Rematch:
             self.parts.observer.tell(StageEvent(stage="match", outcome="again", count=count, fields=fields))
 
 
-def changed(before: RuleSet, now: RuleSet) -> frozenset[str]:
-    """Return the names of the rules that are new or say something else; where they stand does not count."""
-    old = {rule.name: structs.replace(rule, place="") for rule in before.rules}
-    return frozenset(rule.name for rule in now.rules if old.get(rule.name) != structs.replace(rule, place=""))
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the rules that are new or say something else."""
+    return frozenset(name for name, digest in now.items() if before.get(name) != digest)
+
+
+def digests(rules: RuleSet) -> dict[str, str]:
+    """Return a hash of what each rule says; where it stands does not count."""
+    return {rule.name: _digest(structs.replace(rule, place="")) for rule in rules.rules}
+
+
+def _digest(rule: Rule) -> str:
+    return hashlib.sha256(msgspec.json.encode(_said(rule), order="sorted")).hexdigest()
+
+
+def _said(value: Any) -> Any:
+    """Return plain data without what has its default: a later version with a new field must not call all rules new."""
+    if isinstance(value, msgspec.Struct):
+        fields = {one.name: (getattr(value, one.name), one.default) for one in structs.fields(value)}
+        return {
+            "": type(value).__name__,
+            **{name: _said(found) for name, (found, default) in fields.items() if found != default},
+        }
+    if isinstance(value, tuple | list):
+        return [_said(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _said(one) for key, one in value.items()}
+    return msgspec.to_builtins(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -68,4 +68,12 @@ class MatchStore(Protocol):
 
         An alert that waits under a rule already is not made to wait twice.
         """
+        ...
+
+    async def rules_held(self) -> Mapping[str, str]:
+        """Return the rules that all that fires has been held against, by name, each with the hash of what it said."""
+        ...
+
+    async def hold_rules(self, digests: Mapping[str, str]) -> None:
+        """Remember that all that fires has been held against these rules, and forget all others."""
         ...

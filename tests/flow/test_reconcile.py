@@ -91,12 +91,12 @@ async def test_a_truncated_notification_makes_us_ask(database: str) -> None:
     peers = Peers(has=(seen(alert()),))
     async with rig(database) as r, watching(r, database, peers) as watch:
         await watch.stage.step()
-        assert await r.sql.fetchval("SELECT turn FROM remediator.duties") == 1
+        assert await r.sql.fetchval("SELECT turn FROM remediator.duties WHERE name = 'lookout'") == 1
         await watch.stage.step()
-        assert await r.sql.fetchval("SELECT turn FROM remediator.duties") == 1
+        assert await r.sql.fetchval("SELECT turn FROM remediator.duties WHERE name = 'lookout'") == 1
         await r.deliver(truncated=3)
         await watch.stage.step()
-        assert await r.sql.fetchval("SELECT turn FROM remediator.duties") == 2
+        assert await r.sql.fetchval("SELECT turn FROM remediator.duties WHERE name = 'lookout'") == 2
 
 
 async def test_a_silence_holds_and_ends(database: str) -> None:
@@ -200,7 +200,9 @@ async def test_nobody_answers(database: str) -> None:
         peers.problem = "timeout: no answer"
         for _ in range(3):
             await watch.look()
-        wait = await r.sql.fetchval("SELECT extract(epoch FROM due_at - now())::float8 FROM remediator.duties")
+        wait = await r.sql.fetchval(
+            "SELECT extract(epoch FROM due_at - now())::float8 FROM remediator.duties WHERE name = 'lookout'"
+        )
         assert wait < 20
         peers.problem = ""
         await watch.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from remediator.flow.rematch import changed
+from remediator.flow.rematch import changed, digests
 from remediator.model.rule import Mode, Rule, RuleSet
 from remediator.model.signal import Status
 from tests.flow.rig import Rig, a_rule, alert, deployment, rig
@@ -58,7 +58,31 @@ async def test_unchanged_rules_and_ended_alerts_are_left_alone(database: str) ->
 def test_changed_names_what_is_new_or_says_something_else() -> None:
     """Not what only stands elsewhere, nor what is gone."""
     one, two, three = (a_rule(name=name) for name in ("one", "two", "three"))
-    before = RuleSet(rules=(one, two), digest="1")
-    now = RuleSet(rules=(structs.replace(one, place="b:1"), structs.replace(two, priority=5), three), digest="2")
+    before = digests(RuleSet(rules=(one, two), digest="1"))
+    now = digests(
+        RuleSet(rules=(structs.replace(one, place="b:1"), structs.replace(two, priority=5), three), digest="2")
+    )
     assert changed(before, now) == {"two", "three"}
     assert changed(now, before) == {"two"}
+
+
+async def test_a_rule_that_comes_with_a_restart_sees_what_fires(database: str) -> None:
+    """Whoever deploys rules by a rollout restarts the daemon; what is the same as before starts nothing."""
+    old = a_rule(name="other", match=())
+    async with rig(database, old) as r:
+        r.put(deployment())
+        await r.deliver(alert())
+        await r.settle()
+        assert await r.kinds() == ["signal.unmatched"]
+    async with rig(database, old) as r:
+        r.put(deployment())
+        await r.settle()
+        assert await r.kinds() == ["signal.unmatched"]
+    async with rig(database, old, a_rule()) as r:
+        r.put(deployment())
+        await r.settle()
+        assert await r.states() == ["verifying"]
+    async with rig(database, old, a_rule()) as r:
+        r.put(deployment())
+        await r.settle()
+        assert len(await r.states()) == 1

@@ -192,6 +192,26 @@ def firing_alerts(db: Database, session: Session, source: str, fingerprint: str,
     return [{**db.alerts.rows[key], "labels": encode(db.alerts.rows[key]["labels"])} for key in keys[:limit]]
 
 
+@statement()
+def rules_held(db: Database, session: Session) -> list[Row]:
+    """What each rule said that all that fires has been held against."""
+    return list(db.rules_held.rows.values())
+
+
+@statement(writes=True)
+def hold_rules(db: Database, session: Session, names: list[str], digests: list[str]) -> list[Row]:
+    """These rules, and no others."""
+    for name in set(db.rules_held.rows) - set(names):
+        db.rules_held.delete(name)
+    for name, digest in zip(names, digests, strict=True):
+        known = db.rules_held.rows.get(name)
+        if known is None:
+            db.rules_held.insert(name, {"rule": name, "digest": digest})
+        elif known["digest"] != digest:
+            db.rules_held.change(known, digest=digest)
+    return []
+
+
 @statement(writes=True)
 def append_entries(db: Database, session: Session, entries: str) -> list[Row]:
     """The only statement that writes to the ledger alone."""

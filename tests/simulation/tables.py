@@ -101,6 +101,7 @@ class Database:
     TABLES = (
         *("signals", "inbox", "quarantine", "alerts", "incidents", "ties", "candidates", "actions", "ledger"),
         *("outbox", "evidence", "pauses", "seals", "duties", "gaps", "absent", "hushed", "monitoring"),
+        "rules_held",
     )
 
     def __init__(self) -> None:

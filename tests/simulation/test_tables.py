@@ -81,6 +81,7 @@ DUMPED = {
     "absent": "absent_alerts",
     "hushed": "hushed_alerts",
     "monitoring": "monitoring",
+    "rules_held": "rules_held",
 }
 DUE = {
     "candidates": "not_before",
@@ -427,6 +428,9 @@ async def rematch(side: Side, dice: Random) -> Any:
             for state, rule in found
         )
 
+    digests = {f"rule {number}": str(dice.randrange(3)) for number in range(dice.randrange(4))}
+    await side.stores.matching.hold_rules(digests)
+    assert await side.stores.matching.rules_held() == digests
     return await side.stores.matching.match_again(("", ""), 10, judge)
 
 

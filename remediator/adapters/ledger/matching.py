@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -124,6 +124,16 @@ class LedgerMatchStore:
                 await lock_admission(connection)
                 await _write(connection, Matched(candidates=candidates), [])
         return (states[-1].source, states[-1].fingerprint) if states else None
+
+    async def rules_held(self) -> dict[str, str]:
+        """Return the hash of each rule that all that fires has been held against."""
+        async with transaction(self._pool) as connection:
+            return {row["rule"]: row["digest"] for row in await connection.fetch(QUERIES["rules_held"])}
+
+    async def hold_rules(self, digests: Mapping[str, str]) -> None:
+        """Remember these rules in place of all others."""
+        async with transaction(self._pool, QUERIES["lock_matching"]) as connection:
+            await connection.execute(QUERIES["hold_rules"], list(digests), list(digests.values()))
 
 
 def _message(summary: str) -> dict[str, Any]:

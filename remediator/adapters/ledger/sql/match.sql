@@ -101,3 +101,16 @@ FROM remediator.alerts
 WHERE status = 'firing' AND (source, fingerprint) > ($1::text, $2::text)
 ORDER BY source, fingerprint
 LIMIT $3;
+
+-- name: rules_held
+-- The rules that everything that fires has been held against, each with the hash of what it said.
+SELECT rule, digest FROM remediator.rules_held;
+
+-- name: hold_rules
+-- Everything that fires has been held against these rules ($1, each with its hash in $2); what others were is forgotten.
+WITH gone AS (
+    DELETE FROM remediator.rules_held WHERE rule <> ALL ($1::text[])
+)
+INSERT INTO remediator.rules_held AS held (rule, digest)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (rule) DO UPDATE SET digest = excluded.digest WHERE held.digest <> excluded.digest;
