@@ -21,7 +21,10 @@ _OWN = frozenset({"alertname", SEVERITY})
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What people are told because nothing is known. ``urgent``: of something that was not well when last seen."""
+    """What people are told because nothing is known.
+
+    ``urgent``: of something that was not well when it was last seen, or of the whole table.
+    """
 
     message: str
     urgent: bool
@@ -143,7 +146,8 @@ def call(looks: Sequence[RowLook], at: datetime) -> Call | None:
     lines = [entry.summary for entry in entries(looks, at) if entry.kind is EntryKind.MONITORING_LOST]
     if not lines:
         return None
-    urgent = any(_sick(look) for look in looks)
+    blind = all(look.row.unknown_since is not None for look in looks)
+    urgent = blind or any(_sick(look) for look in looks)
     advice = "what is unknown sets nothing off and ends nothing; look at Prometheus and at the row's expression"
     return Call(message="; ".join([*lines, advice])[:4000], urgent=urgent)
 

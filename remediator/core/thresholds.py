@@ -261,7 +261,8 @@ def look(
         if _differs(before, after):
             changed[fingerprint] = after
             steps += _steps(first, after)
-    overdue, forgotten = _tell(following, changed, terms, at)
+    wanted = [one for one in following.values() if _overdue(one, terms, at) and _worth_telling(one, row, at)]
+    overdue, forgotten = _tell(following, changed, wanted)
     return RowLook(
         row=RowState(row=terms.row, looked_at=at, known_at=at),
         states=following,
@@ -293,10 +294,10 @@ def _with_vanished(
 
 
 def _tell(
-    following: dict[str, SeriesState], changed: dict[str, SeriesState], terms: Terms, at: datetime
+    following: dict[str, SeriesState], changed: dict[str, SeriesState], wanted: Iterable[SeriesState]
 ) -> tuple[tuple[SeriesState, ...], tuple[SeriesState, ...]]:
-    """Mark what people are to be told of, and return it, and what then may be forgotten: was well and has gone."""
-    overdue = [structs.replace(one, called=True) for one in following.values() if _overdue(one, terms, at)]
+    """Mark what people are told of, and return it, and what then may be forgotten: was well and has gone."""
+    overdue = [structs.replace(one, called=True) for one in wanted]
     forgotten = [one for one in overdue if one.phase is Phase.OK and one.unknown_why == Unseen.VANISHED]
     for state in overdue:
         following[state.fingerprint] = changed[state.fingerprint] = state
@@ -323,6 +324,18 @@ def _blind(row: RowState | None, states: States, why: str, terms: Terms, at: dat
 def _overdue(state: SeriesState, terms: Terms, at: datetime) -> bool:
     since = state.unknown_since
     return since is not None and not state.called and at - since >= timedelta(seconds=terms.unknown_after_s)
+
+
+def _worth_telling(state: SeriesState, row: RowState | None, at: datetime) -> bool:
+    """Tell whether people hear of a series now: what was well waits for the next full hour, to be told with others.
+
+    Every night services fall idle, each at its own time; nobody reads a message about each.
+    """
+    return state.phase is not Phase.OK or row is None or _hour(row.looked_at) != _hour(at)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _differs(before: SeriesState | None, after: SeriesState) -> bool:

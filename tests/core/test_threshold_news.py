@@ -102,7 +102,13 @@ def test_a_blind_row_is_one_message() -> None:
     assert (kinds, urgent) == ([EntryKind.MONITORING_LOST], True)
     assert "the row cpu-usage of the threshold table has been unknown for 10 min (timeout: p:9090)" in message
     assert "1 series (backstage/portal) not well when last seen" in message
-    assert seen(RowLook(row=row, states={"e": well}, row_overdue=True))[2] is False
+    alone = RowLook(row=row, states={"e": well}, row_overdue=True)
+    quiet = news.call([alone, RowLook(row=ROW, states={})], LATER)
+    assert quiet is not None
+    assert not quiet.urgent
+    whole = news.call([alone, alone], LATER)
+    assert whole is not None
+    assert whole.urgent, "nothing of the whole table is known"
 
 
 def test_series_that_cannot_be_seen_are_named_ten_at_most() -> None:

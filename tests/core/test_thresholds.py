@@ -61,13 +61,13 @@ def first_look(given: Answer) -> RowLook:
     return look(None, {}, given, TERMS, T0, identify)
 
 
-def run(answers: Sequence[Answer], *, step_s: float = 15, terms: Terms = TERMS) -> list[RowLook]:
-    """Look again and again, ``step_s`` seconds apart."""
+def run(answers: Sequence[Answer], *, step_s: float = 15, begin_s: float = 0) -> list[RowLook]:
+    """Look again and again, ``step_s`` seconds apart, from so many seconds after the first moment on."""
     row: RowState | None = None
     states: States = {}
     looks: list[RowLook] = []
     for number, given in enumerate(answers):
-        found = look(row, states, given, terms, at(number * step_s), identify)
+        found = look(row, states, given, TERMS, at(begin_s + number * step_s), identify)
         row, states = found.row, found.states
         looks.append(found)
     return looks
@@ -225,10 +225,11 @@ def test_a_series_that_vanishes_is_unknown_and_people_are_told_once() -> None:
 
 
 def test_a_series_that_was_well_and_has_gone_is_told_and_forgotten() -> None:
-    """A workload that was removed must not be remembered for ever."""
+    """A workload that was removed must not be remembered for ever; people hear of it at the next full hour."""
     two, one = answer(10, 20), Answer(samples=answer(10, 20).samples[1:])
-    looks = run([two, *[one] * 12])
-    assert [len(found.overdue) for found in looks if found.overdue] == [1]
+    assert not [found for found in run([two, *[one] * 200]) if found.overdue]
+    looks = run([two, *[one] * 20], begin_s=3600 - 12 * 15)
+    assert [(number, len(found.overdue)) for number, found in enumerate(looks) if found.overdue] == [(12, 1)]
     assert [len(found.forgotten) for found in looks if found.overdue] == [1]
     assert len(looks[-1].states) == 1
     assert not [state for found in looks if found.forgotten for state in found.changed]
@@ -236,7 +237,7 @@ def test_a_series_that_was_well_and_has_gone_is_told_and_forgotten() -> None:
 
 def test_people_are_told_again_only_after_it_was_seen() -> None:
     """Once for each time of being unknown."""
-    looks = run([answer(50), *[answer(NAN)] * 20, answer(50), *[answer(NAN)] * 20])
+    looks = run([answer(75), *[answer(NAN)] * 20, answer(75), *[answer(NAN)] * 20])
     assert [number for number, found in enumerate(looks) if found.overdue] == [9, 30]
 
 
