@@ -245,7 +245,9 @@ def database_entries(settings: Settings) -> tuple[Entry, ...]:
             if entry.password_file is not None:
                 read_password(entry.password_file)
         except ConfigError as error:
-            problems += [f"{settings.databases}: database {entry.name}: {problem}" for problem in error.problems]
+            problems += [
+                f"{settings.databases}:{entry.line}: database {entry.name}: {problem}" for problem in error.problems
+            ]
     if problems:
         raise ConfigError(*problems)
     return entries

@@ -31,7 +31,7 @@ class Entry:
     """One database. ``workload`` is the key of what it runs in (``deployment/backstage/postgres``).
 
     ``memory``: bytes that the server may use, where it is not the limit of a container. ``secret`` is
-    ``namespace/name/key``.
+    ``namespace/name/key``. ``line``: where its password file, or else itself, stands in the file.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Entry:
     tls: str
     ca: Path | None
     memory: int | None
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,10 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     entries, seen = [], dict[str, str]()
     for number, raw in enumerate(given):
         where = lines[number] if number < len(lines) else {"": 1}
-        faults = [f"{path}:{where.get(key, where[''])}: {fault}" for key, fault in _faults(raw, seen)]
-        problems += faults
+        faults = sorted((where.get(key, where[""]), fault) for key, fault in _faults(raw, seen))
+        problems += [f"{path}:{line}: {fault}" for line, fault in faults]
         if not faults:
-            entries.append(_entry(raw, path.parent))
+            entries.append(_entry(raw, path.parent, where.get("password_file", where[""])))
     if problems:
         raise ConfigError(*problems)
     return tuple(entries)
@@ -156,7 +157,7 @@ def _fits(value: object, field: _Field) -> bool:
     return field.fits is None or value in field.fits
 
 
-def _entry(raw: dict[str, Any], folder: Path) -> Entry:
+def _entry(raw: dict[str, Any], folder: Path, line: int) -> Entry:
     def path(key: str) -> Path | None:
         return folder / raw[key] if key in raw else None
 
@@ -173,6 +174,7 @@ def _entry(raw: dict[str, Any], folder: Path) -> Entry:
         tls="off" if host.startswith("/") else raw.get("tls", "verify"),
         ca=path("ca"),
         memory=_bytes(raw["memory"]) if "memory" in raw else None,
+        line=line,
     )
 
 

@@ -20,7 +20,7 @@ def test_a_password_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> No
     path = tmp_path / "databases.toml"
     path.write_text(GOOD)
     settings = load_settings({"databases": str(path)}, {})
-    with pytest.raises(ConfigError, match=r"toml: database backstage: .*backstage\.password: cannot be read"):
+    with pytest.raises(ConfigError, match=r"toml:9: database backstage: .*backstage\.password: cannot be read"):
         database_entries(settings)
     (tmp_path / "backstage.password").write_text("x")
     assert [one.name for one in database_entries(settings)] == ["backstage", "portal"]
