@@ -127,7 +127,9 @@ class _Reader:
         for event in self._events(text):
             self._follow(event, Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1))
         if self._root is None:
-            raise _Stop(Place(self.file), "the file is empty; write 'rules:', 'thresholds:' or 'freezes:', or remove it")
+            raise _Stop(
+                Place(self.file), "the file is empty; write 'rules:', 'thresholds:' or 'freezes:', or remove it"
+            )
         return self._root
 
     def _follow(self, event: Any, place: Place) -> None:

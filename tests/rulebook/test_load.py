@@ -70,7 +70,10 @@ def test_every_field() -> None:
         ),
         ladder=(
             Rung(action="investigate", parameters={"log_lines": 200}),
-            Rung(action="scale", parameters={"to": 3, "step": None, "max": None}),
+            Rung(
+                action="scale",
+                parameters={"to": 3, "step": None, "max": None, "return_after": None, "allow_gitops": False},
+            ),
             Rung(action="notify", parameters={"message": "", "urgent": True}),
         ),
         limits=Limits(
