@@ -7,7 +7,7 @@ so that ten candidates of one batch meet the same limits as ten candidates that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from msgspec import Struct, field, structs
@@ -30,6 +30,9 @@ from remediator.model.rule import Rule, Severity
 from remediator.model.target import Target
 
 Lookup = Callable[[str], Rule | None]
+
+RULE_GRACE = timedelta(minutes=5)
+"""How long a candidate waits for a replica that knows its rule."""
 
 
 class Tally(Struct, kw_only=True):
@@ -179,8 +182,7 @@ def _beginning(batch: AdmissionBatch) -> Iterator[datetime]:
 def _rule_on(wish: _Wish, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruling:
     item, rule, proposal = wish.item, wish.rule, wish.proposal
     if rule is None or proposal is None:
-        gone = f"rule {item.candidate.rule} is no longer in force"
-        return Ruling(assessed=item, rule=None, decision=_hold(Refusal(reason=HoldReason.RULE_GONE, message=gone)))
+        return Ruling(assessed=item, rule=None, decision=_hold(_rule_gone(item.candidate, batch)))
     workload = item.facts.workload
     target = workload.target if workload else None
     incident = item.incident or (batch.incidents.get(target.key) if target else None)
@@ -195,6 +197,13 @@ def _rule_on(wish: _Wish, batch: AdmissionBatch, tally: Tally, law: Law) -> Ruli
     if target is not None:
         tally.taken.add((target.key, rule.name))
     return Ruling(assessed=item, rule=rule, decision=decision)
+
+
+def _rule_gone(candidate: Candidate, batch: AdmissionBatch) -> Refusal:
+    """Hold for a while, once: while rules are rolled out, one replica knows a rule that another does not know yet."""
+    again = None if HoldReason.RULE_GONE.value in batch.waited.get(candidate.id, ()) else batch.now + RULE_GRACE
+    message = f"rule {candidate.rule} is no longer in force" if again is None else f"no rule {candidate.rule} here"
+    return Refusal(reason=HoldReason.RULE_GONE, message=message, retry_at=again)
 
 
 def _decide(item: Assessed, rule: Rule, proposal: Plan, batch: AdmissionBatch, tally: Tally, law: Law) -> Decision:

@@ -84,13 +84,7 @@ class Execute(Crew):
         except PortError as error:
             forgive(error, f"action {claim.action.number}")
             # The lease ends by itself and the action is taken up again, by this replica or another.
-            fields = {
-                "action": claim.action.number,
-                "incident": claim.action.incident,
-                "name": claim.action.plan.action,
-                "error": str(error),
-            }
-            self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
+            self._interrupted(claim, str(error))
         seconds = self.parts.clock.monotonic() - began
         self.parts.observer.tell(
             StageEvent(
@@ -100,6 +94,11 @@ class Execute(Crew):
                 fields={"action": claim.action.number, "incident": claim.action.incident},
             )
         )
+
+    def _interrupted(self, claim: Claim, error: str) -> None:
+        action = claim.action
+        fields = {"action": action.number, "incident": action.incident, "name": action.plan.action, "error": error}
+        self.parts.observer.tell(StageEvent(stage="execute", outcome="interrupted", fields=fields))
 
     def freed(self) -> None:
         """Claim for several places at once: a claim for each place that gets free would cost as much as the action."""
@@ -112,6 +111,10 @@ class Execute(Crew):
         if not await self._may_begin(claim):
             return
         if self.parts.rulebook.named(action.rule) is None:
+            if action.attempts == 1:
+                # While rules are rolled out another replica knows it: that one takes it up when this lease ends.
+                self._interrupted(claim, f"no rule {action.rule} here")
+                return
             await self._refuse(claim, f"rule {action.rule} is no longer in force", HoldReason.RULE_GONE.value)
             return
         for step in action.plan.steps:

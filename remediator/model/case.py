@@ -125,7 +125,8 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
     answered; ``rejected`` those to whose question a person said no. ``hushed``: candidates whose firing alerts are all
     silenced or inhibited. ``last_action`` is the number of the action that was admitted last; those of this batch get
-    the next ones, in order. The rest is as in ``History``.
+    the next ones, in order. ``waited``: candidates that were held before, with the reasons of the last time. The rest is
+    as in ``History``.
     """
 
     now: datetime
@@ -141,6 +142,7 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     rejected: dict[int, frozenset[str]] = {}
     hushed: dict[int, Hush] = {}
     last_action: int = 0
+    waited: dict[int, tuple[str, ...]] = {}
     touched: tuple[Touched, ...] = ()
     onsets: tuple[datetime, ...] = ()
     platform: tuple[PlatformAlert, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -205,6 +206,21 @@ def test_a_candidate_without_its_rule_is_held() -> None:
     (ruling,) = admit(batch(item(1), under=under), under)
     assert reasons(ruling) == {HoldReason.RULE_GONE}
     assert ruling.rule is None
+
+
+def test_a_rule_that_another_replica_knows_is_waited_for_once() -> None:
+    """While rules are rolled out this replica may not have it yet; after that it is gone."""
+    under = law()
+    first = batch(item(1), under=under)
+    (ruling,) = admit(first, under)
+    assert isinstance(ruling.decision, Hold)
+    assert ruling.decision.retry_at == first.now + timedelta(minutes=5)
+    (ruling,) = admit(structs.replace(first, waited={1: ("cooldown",)}), under)
+    assert isinstance(ruling.decision, Hold)
+    assert ruling.decision.retry_at is not None
+    (ruling,) = admit(structs.replace(first, waited={1: (HoldReason.RULE_GONE.value,)}), under)
+    assert isinstance(ruling.decision, Hold)
+    assert ruling.decision.retry_at is None
 
 
 def test_an_alert_that_is_over_is_held() -> None:

@@ -65,3 +65,21 @@ async def test_a_yes_to_another_plan_is_no_yes(database: str) -> None:
         r.rules.rules = (a_rule(ladder=SCALE, mode=Mode.ASK),)
         await r.settle()
         assert (await r.states(), r.writes()) == (["done", "refused", "awaiting_approval"], [])
+
+
+async def test_an_action_of_a_rule_that_is_not_known_here_is_left_once(database: str) -> None:
+    """While rules are rolled out another replica knows it; who meets it again without the rule refuses it."""
+    for number, comes in enumerate((True, False)):
+        async with rig(database) as r:
+            name = f"app-{number}"
+            r.put(deployment(name))
+            await r.deliver(alert(name, fingerprint=f"{number:016x}"))
+            await step(r, "match", "assess", "admit")
+            known, r.rules.rules = r.rules.rules, ()
+            await step(r, "execute")
+            assert ((await r.states())[-1], r.writes()) == ("claimed", [])
+            r.rules.rules = known if comes else ()
+            await r.sql.execute("UPDATE remediator.actions SET lease_until = now() - interval '1 s'")
+            await step(r, "execute")
+            assert (await r.states())[-1] == ("verifying" if comes else "refused")
+            assert len(r.writes()) == comes

@@ -22,13 +22,9 @@ T = TypeVar("T")
 
 
 class Docket(Struct, frozen=True, kw_only=True):
-    """A batch for the core; and the reasons that each of its candidates waited for so far, by its number.
-
-    ``last_incident`` and ``last_action`` are the numbers that were drawn last (0: none yet).
-    """
+    """A batch for the core; ``last_incident`` and ``last_action`` are the numbers drawn last (0: none yet)."""
 
     batch: AdmissionBatch
-    reasons: Mapping[int, tuple[str, ...]]
     last_incident: int
     last_action: int
 
@@ -97,7 +93,6 @@ async def read(
         return None
     return Docket(
         batch=_batch(found, tuple(item for item in items if item.candidate.id in undecided), scopes, undecided),
-        reasons={number: one.reasons for number, one in undecided.items()},
         last_incident=found["last_incident"],
         last_action=found["last_action"],
     )
@@ -129,6 +124,7 @@ def _batch(
         working={one.id: one.working for one in work},
         rejected={one.id: one.rejected for one in work},
         last_action=found["last_action"],
+        waited={number: one.reasons for number, one in undecided.items() if one.reasons},
         hushed={number: one.hush for number, one in undecided.items() if one.hush is not None},
         touched=_list(_touched, found["touched"]),
         onsets=_list(_onsets, found["onsets"]),

@@ -244,7 +244,7 @@ def _entries(
     if fresh.get(place.key) is place:
         severity = writ.ruling.rule.severity.value if writ.ruling.rule else "P3"
         yield _said(structs.replace(about, summary=f"{severity} incident opened: {writ.title}"))
-    if not _repeats(writ, docket.reasons.get(candidate.id)):
+    if not _repeats(writ, docket.batch.waited.get(candidate.id)):
         yield _said(structs.replace(writ.entry, incident=place.incident, action=place.action, target_key=place.key))
     if place.incident is not None and calls.get(place.incident) is place:
         summary = f"people are called: {writ.people}"
