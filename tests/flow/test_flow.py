@@ -234,7 +234,7 @@ async def test_a_decision_past_its_shelf_life_is_made_anew(database: str) -> Non
 
 
 async def test_people_are_told_again_until_it_works(database: str) -> None:
-    """A sink that is away for a while loses nothing; one that refuses for good is recorded."""
+    """A sink that is away for a while loses nothing; one that refuses is recorded once, and tried on."""
     async with rig(database) as r:
         r.people.failing = NotifyError("unreachable", "nobody there", retryable=True)
         await r.deliver(alert("ghost"))
@@ -247,7 +247,12 @@ async def test_people_are_told_again_until_it_works(database: str) -> None:
         r.people.failing = NotifyError("refused", "go away")
         await r.deliver(alert("ghost2"))
         await r.settle()
-        assert (await r.kinds())[-1] == "notify.failed"
+        for _ in range(r.parts.bounds.notify_told + 2):
+            await r.hasten()
+        assert (await r.kinds()).count("notify.failed") == 1
+        r.people.failing = None
+        await r.hasten()
+        assert len(r.people.heard) == 2
 
 
 async def test_a_group_of_fifty_with_one_target_is_one_incident(database: str) -> None:
