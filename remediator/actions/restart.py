@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remediator.actions.shape import ActionType, Parameters, Permission
 from remediator.model.facts import Facts, WorkloadFacts
+from remediator.model.owners import Budget
 from remediator.model.plan import CannotPlan, PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule
@@ -14,9 +15,11 @@ class RestartParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fi
     """``allow_single``: also restart a workload that has one pod only, and so nobody who serves meanwhile.
 
     That holds for the strategy Recreate too: with one pod, ending it first is the same outage.
+    ``allow_disruption``: also where a PodDisruptionBudget lets none of the pods go that are up.
     """
 
     allow_single: bool = False
+    allow_disruption: bool = False
 
 
 def plan(
@@ -27,6 +30,8 @@ def plan(
     if workload is None:
         return CannotPlan(reason="unknown", message=f"nothing is known about {target}")
     obstacle = _obstacle(target, workload, allow_single=parameters.allow_single)
+    if obstacle is None and not parameters.allow_disruption:
+        obstacle = _over_budget(target, workload, facts.budgets)
     if obstacle is not None:
         return obstacle
     return Plan(
@@ -67,6 +72,21 @@ def _obstacle(target: Target, workload: WorkloadFacts, *, allow_single: bool) ->
     return None
 
 
+def _over_budget(target: Target, workload: WorkloadFacts, budgets: tuple[Budget, ...]) -> CannotPlan | None:
+    """Return the budget that would let none of the pods go. Where no pod is up there is nothing to lose."""
+    spent = next((budget for budget in budgets if budget.allowed == 0 and budget.desired > 0), None)
+    if spent is None or workload.available == 0:
+        return None
+    return CannotPlan(
+        reason="budget",
+        message=(
+            f"PodDisruptionBudget {spent.name} needs {spent.desired} pods of {target} and {spent.healthy} are healthy: "
+            "none may go; the rule may say allow_disruption: true"
+        ),
+        numbers={"desired": spent.desired, "healthy": spent.healthy, "available": workload.available},
+    )
+
+
 def _how(replicas: int) -> str:
     """Return what happens to the pods."""
     return f"replace its {replicas} pods one after the other" if replicas > 1 else "replace its only pod"
@@ -88,6 +108,7 @@ RESTART = ActionType(
     disruptive=True,
     permissions=(
         Permission(group="", resources=("pods",), verbs=("get", "list")),
+        Permission(group="policy", resources=("poddisruptionbudgets",), verbs=("list",)),
         Permission(group="apps", resources=("controllerrevisions", "replicasets"), verbs=("get", "list")),
         Permission(group="apps", resources=("daemonsets", "deployments", "statefulsets"), verbs=("get", "patch")),
     ),

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from remediator.model.database import DatabaseView
-from remediator.model.owners import Surroundings
+from remediator.model.owners import Budget, Surroundings
 from remediator.model.target import Target
 from remediator.model.undo import Undoing
 
@@ -103,8 +103,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     ``workload`` is None where the target could not be read; then ``problem`` is the closed reason (``target_missing``,
     ``target_ambiguous``, ``target_not_found``, ``target_not_allowed``, ``cluster_unreachable``) and ``detail`` says
     more. Unknown is never healthy: None must not be read as zero. ``undo`` is read where an action is to be undone,
-    ``around`` where an action must know who else decides about the workload. ``database``: what a look at the database
-    that runs in it found.
+    ``around`` where an action must know who else decides about the workload. ``budgets`` are read with the pods.
+    ``database``: what a look at the database that runs in it found.
     """
 
     read_at: datetime
@@ -116,4 +116,5 @@ class Facts(Struct, frozen=True, kw_only=True):
     retryable: bool = False
     undo: Undoing | None = None
     around: Surroundings | None = None
+    budgets: tuple[Budget, ...] = ()
     database: DatabaseView | None = None

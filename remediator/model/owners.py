@@ -68,6 +68,15 @@ class Room(Struct, frozen=True, kw_only=True):
     pods: int
 
 
+class Budget(Struct, frozen=True, kw_only=True):
+    """A PodDisruptionBudget over the pods of a workload: how many it needs, has, and would let go now."""
+
+    name: str
+    desired: int
+    healthy: int
+    allowed: int
+
+
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What there is around a workload. ``unknown``: what could not be found out, and what to do about each."""
 

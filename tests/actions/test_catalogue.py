@@ -115,8 +115,8 @@ def test_every_fault_is_named_at_once() -> None:
     ("action", "raw", "fault"),
     [
         ("restart", {"allow_single": 1}, "restart.allow_single: expected 'bool', got 'int'"),
-        ("restart", {"force": True}, "restart has no parameter 'force'; known are allow_single"),
-        ("restart", {1: 2}, "restart has no parameter 1; known are allow_single"),
+        ("restart", {"force": True}, "restart has no parameter 'force'; known are allow_disruption, allow_single"),
+        ("restart", {1: 2}, "restart has no parameter 1; known are allow_disruption, allow_single"),
         ("scale", {"to": 1001}, "scale.to: expected 'int' <= 1000"),
         ("scale", {"to": True}, "scale.to: expected 'int | null', got 'bool'"),
         (

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from remediator.actions.catalogue import draft
 from remediator.model.facts import WorkloadFacts
+from remediator.model.owners import Budget
 from remediator.model.plan import CannotPlan, CaptureEvidence, Notify, PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rung
@@ -82,6 +83,37 @@ def test_a_single_pod_under_recreate_is_restarted_if_the_rule_says_so() -> None:
     assert (
         declined(planned("restart", workload(replicas=1, strategy="OnDelete"), allow_single=True)).reason == "strategy"
     )
+
+
+NOBODY = Budget(name="pdb", desired=2, healthy=2, allowed=0)
+
+
+@pytest.mark.parametrize(
+    ("available", "budget", "refused"),
+    [
+        (2, NOBODY, True),
+        (1, structs.replace(NOBODY, healthy=1), True),
+        (0, structs.replace(NOBODY, healthy=0), False),
+        (3, structs.replace(NOBODY, healthy=3, allowed=1), False),
+        (2, structs.replace(NOBODY, desired=0), False),
+    ],
+)
+def test_a_restart_minds_disruption_budgets(available: int, budget: Budget, refused: bool) -> None:
+    """None of the pods may go that are up; where none is up there is nothing to lose; the rule may know better."""
+    load = workload(available=available)
+    plenty = structs.replace(NOBODY, name="other", desired=1, healthy=9, allowed=8)
+    seen = facts(load, budgets=(plenty, budget))
+
+    def restart(**parameters: Any) -> Plan | CannotPlan:
+        return draft(Rung(action="restart", parameters=parameters), load.target, seen, rule(), Policy())
+
+    if refused:
+        refusal = declined(restart())
+        assert refusal.reason == "budget"
+        assert "PodDisruptionBudget pdb needs 2 pods" in refusal.message
+    else:
+        assert isinstance(restart(), Plan)
+    assert isinstance(restart(allow_disruption=True), Plan)
 
 
 def test_a_single_pod_is_restarted_if_the_rule_says_so() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from remediator.adapters.kubernetes.shapes import Meta
+from remediator.adapters.kubernetes.shapes import Meta, Selector
 
 
 class _Shape(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -116,6 +116,35 @@ class Quota(_Shape, frozen=True, kw_only=True):
     metadata: Meta
     spec: QuotaSpec = QuotaSpec()
     status: QuotaStatus = QuotaStatus()
+
+
+class DisruptionSpec(_Shape, frozen=True, kw_only=True):
+    """spec of a PodDisruptionBudget."""
+
+    selector: Selector | None = None
+
+
+class DisruptionStatus(_Shape, frozen=True, kw_only=True):
+    """status of a PodDisruptionBudget; a count that is left out is zero."""
+
+    disruptions_allowed: int = 0
+    current_healthy: int = 0
+    desired_healthy: int = 0
+    expected_pods: int = 0
+
+
+class DisruptionBudget(_Shape, frozen=True, kw_only=True):
+    """A PodDisruptionBudget."""
+
+    metadata: Meta
+    spec: DisruptionSpec = DisruptionSpec()
+    status: DisruptionStatus = DisruptionStatus()
+
+
+class DisruptionBudgetList(_Shape, frozen=True, kw_only=True):
+    """A list of PodDisruptionBudgets."""
+
+    items: tuple[DisruptionBudget, ...] | None = None
 
 
 class AutoscalerList(_Shape, frozen=True, kw_only=True):

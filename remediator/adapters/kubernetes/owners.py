@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from remediator.adapters.kubernetes.client import KubeClient
+from remediator.adapters.kubernetes.disruption import budgets
 from remediator.adapters.kubernetes.errors import attempt
 from remediator.adapters.kubernetes.facts import Found
 from remediator.adapters.kubernetes.git_owners import (
@@ -31,12 +32,13 @@ from remediator.adapters.kubernetes.owner_shapes import (
     ApplicationList,
     AutoscalerList,
     ClaimantWorkload,
+    DisruptionBudgetList,
     QuotaList,
     Reference,
     ScaledObjectList,
 )
 from remediator.model.errors import ClusterError
-from remediator.model.owners import Keeper, Room, Scaler, Surroundings
+from remediator.model.owners import Budget, Keeper, Room, Scaler, Surroundings
 from remediator.ports.clock import Clock
 
 T = TypeVar("T")
@@ -77,6 +79,20 @@ class OwnerReader:
             rooms=_rooms(quotas.result(), found),
             unknown=tuple(unknown),
         )
+
+    async def budgets(self, found: Found) -> tuple[Budget, ...]:
+        """Read the PodDisruptionBudgets over the workload's pods.
+
+        None where we may not read them: what is done to pods is bounded by how many of them are ready in any case.
+        """
+        path = group_path("policy/v1", found.target.namespace, "poddisruptionbudgets")
+        try:
+            known = await self._list(path, DisruptionBudgetList)
+        except ClusterError as error:
+            if error.reason in {"forbidden", "not_found"}:
+                return ()
+            raise
+        return budgets(known.items or (), found.workload.spec.template.metadata.labels or {})
 
     async def _scaler(self, found: Found, autoscalers: object, objects: object, unknown: list[str]) -> Scaler | None:
         """Return what scales the workload, ScaledObjects first: they own the autoscaler that they made."""

@@ -44,7 +44,7 @@ _OPTIONAL = frozenset({"forbidden", "not_found"})
 class KubernetesReader:
     """Implements ports.cluster.ClusterReader.
 
-    At most three requests for the facts of a named workload, and five more at most for what surrounds it.
+    At most four requests for the facts of a named workload, and five more at most for what surrounds it.
     """
 
     def __init__(self, client: KubeClient, clock: Clock, population: Callable[[str], Population] | None = None) -> None:
@@ -168,6 +168,7 @@ class KubernetesReader:
         known = workload.rolled_out and workload.rollout_started_at is not None
         async with asyncio.TaskGroup() as group:
             pods_task = None if well else group.create_task(attempt(self._pods(found, selector)))
+            budgets_task = None if well else group.create_task(attempt(self._owners.budgets(found)))
             rollout_task = None if known else group.create_task(attempt(self._rollout(found, selector)))
             owners_task = group.create_task(attempt(self._owners.around(found))) if owners else None
         pods = pods_task.result() if pods_task else ()
@@ -179,7 +180,10 @@ class KubernetesReader:
         around = owners_task.result() if owners_task else None
         if isinstance(around, ClusterError):
             return self._unknown(problem_of(around))
-        return msgspec.structs.replace(self._facts(found, rollout, pods), around=around)
+        budgets = budgets_task.result() if budgets_task else ()
+        if isinstance(budgets, ClusterError):
+            return self._unknown(problem_of(budgets))
+        return msgspec.structs.replace(self._facts(found, rollout, pods), around=around, budgets=budgets)
 
     def _facts(self, found: Found, rollout: Rollout | None = None, pods: tuple[PodFacts, ...] = ()) -> Facts:
         return Facts(

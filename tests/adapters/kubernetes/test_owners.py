@@ -17,7 +17,7 @@ from remediator.adapters.kubernetes.quantities import amount
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.shapes import Meta
 from remediator.model.facts import Facts
-from remediator.model.owners import Keeper, LeverKind, Room, Surroundings
+from remediator.model.owners import Budget, Keeper, LeverKind, Room, Surroundings
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind
 from remediator.sandbox import scenario
@@ -26,6 +26,7 @@ from remediator.sandbox.calls import Call
 from remediator.sandbox.resources import (
     AUTOSCALERS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     RESOURCE_QUOTAS,
     ROLE_BINDINGS,
     ROLES,
@@ -341,14 +342,42 @@ async def test_a_quota_with_scopes_is_not_counted(tmp_path: Path) -> None:
         assert (await shop.around()).rooms == ()
 
 
+async def test_budgets_over_the_pods_are_found(tmp_path: Path) -> None:
+    """By their selector, once they have counted; where they may not be read there are none."""
+    made = [scenario.budget("shop", name, min_available=2) for name in ("web", "other", "fresh")]
+    made[2]["spec"]["selector"] = {"matchLabels": {"app": "web"}}
+    for name, expression in (
+        ("in", {"operator": "In", "values": ["web", "x"]}),
+        ("not-in", {"operator": "NotIn", "values": ["web"]}),
+        ("exists", {"operator": "Exists"}),
+        ("absent", {"operator": "DoesNotExist"}),
+    ):
+        more = scenario.budget("shop", name)
+        more["spec"]["selector"] = {"matchExpressions": [{"key": "app", **expression}]}
+        made.append(more)
+    async with opened(tmp_path, *made) as shop:
+        counted = {"disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 3}
+        for item in made:
+            if item["metadata"]["name"] != "fresh":
+                shop.server.store.update_status(DISRUPTION_BUDGETS, "shop", item["metadata"]["name"], counted)
+        found = (await shop.facts()).budgets
+        assert [one.name for one in found] == ["exists", "in", "web"]
+        assert found[0] == Budget(name="exists", desired=2, healthy=2, allowed=0)
+    rules = [{**READS, "resources": ["deployments", "replicasets", "pods"]}]
+    async with opened(tmp_path, *made, rules=rules) as shop:
+        _, facts = await shop.reader.resolve_and_read(WEB, SHOP)
+        assert (facts.problem, facts.budgets) == ("", ())
+
+
 async def test_many_decisions_at_once_read_once(tmp_path: Path) -> None:
-    """Three lists for a namespace, and what was read a moment ago will do."""
+    """A list of each kind for a namespace, and what was read a moment ago will do."""
     async with opened(tmp_path) as shop:
         for _ in range(5):
             await shop.around()
         paths = [one.path for one in shop.server.requests if "/pods" not in one.path and "/apps/" not in one.path]
         assert sorted(path.rsplit("/", 1)[1] for path in paths) == [
             "horizontalpodautoscalers",
+            "poddisruptionbudgets",
             "resourcequotas",
             "scaledobjects",
         ]

@@ -39,6 +39,7 @@ from tests.adapters.kubernetes.given import (
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 SERVICES = f"/api/v1/namespaces/{NAMESPACE}/services"
+BUDGETS = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
 REPLICA_SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets"
 STATEFUL_SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"
 REVISIONS = f"/apis/apps/v1/namespaces/{NAMESPACE}/controllerrevisions"
@@ -305,18 +306,18 @@ async def test_pods_are_listed_where_one_is_not_ready() -> None:
     """They say why; nobody asks about ReplicaSets while nothing rolls."""
     async with cluster({**WORLD, PATH: short_of_pods()}) as (canned, client):
         facts = await read(client)
-    assert canned.paths == [PATH, PODS]
-    assert canned.requests[1].query["labelSelector"] == "app=backstage"
+    assert (canned.paths[0], sorted(canned.paths)) == (PATH, sorted([PATH, PODS, BUDGETS]))
+    assert [one.query["labelSelector"] for one in canned.requests if one.path == PODS] == ["app=backstage"]
     assert [item.name for item in facts.pods] == ["backstage-1", "backstage-2"]
     assert facts.workload is not None
     assert (facts.workload.target, facts.workload.replicas, facts.workload.revision) == (TARGET, 3, "4")
 
 
 async def test_a_rollout_under_way_says_when_it_began() -> None:
-    """Three requests, and the newest ReplicaSet is the beginning."""
+    """Four requests, and the newest ReplicaSet is the beginning."""
     async with cluster({**WORLD, PATH: unhealthy()}) as (canned, client):
         facts = await read(client)
-    assert sorted(canned.paths) == sorted([PATH, PODS, REPLICA_SETS])
+    assert sorted(canned.paths) == sorted([PATH, PODS, REPLICA_SETS, BUDGETS])
     assert facts.workload is not None
     assert facts.workload.rollout_started_at is not None
 
