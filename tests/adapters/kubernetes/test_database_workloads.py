@@ -1,4 +1,4 @@
-"""What a workload says of the database in it: who runs it, how much memory it has, how many connections it was given."""
+"""What a workload says of the database in it: who runs it, its memory, how many connections it was given."""
 
 from __future__ import annotations
 
