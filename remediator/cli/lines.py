@@ -54,6 +54,7 @@ WORDS: dict[EntryKind, tuple[str, str]] = {
     EntryKind.STARTED: ("started", "dim"),
     EntryKind.STOPPED: ("stopped", "dim"),
     EntryKind.STORM: ("STORM", "red"),
+    EntryKind.UNDECIDABLE: ("STUCK", "red"),
     EntryKind.PAUSED: ("PAUSED", "magenta"),
     EntryKind.RESUMED: ("resumed", "green"),
 }

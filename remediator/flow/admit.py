@@ -21,6 +21,8 @@ from remediator.ports.observer import StageEvent
 
 STORMY = frozenset({HoldReason.STORM.value, HoldReason.STORM_EVIDENCE.value})
 """Reasons that tell of a storm."""
+STUCK_S = 3600.0
+"""How often people are called, at most, for what cannot be decided about; in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Admit:
                 self.assess.ready.extendleft(reversed(items))
                 return error
             if len(items) == 1:
+                await self._call_for_one(items[0], error)
                 return error
             middle = len(items) // 2
             first = await self._decide(items[:middle], bench)
@@ -96,6 +99,24 @@ class Admit:
         self._tell(self.last, self.parts.clock.monotonic() - began)
         await self._call_for_a_storm()
         return None
+
+    async def _call_for_one(self, item: Assessed, error: PortError) -> None:
+        """Call people for a candidate that the database refuses for good, at most once an hour."""
+        candidate = item.candidate
+        summary = (
+            f"{record.alert_name(candidate.labels)} under rule {candidate.rule} cannot be decided about, and nothing "
+            f"is done for it: {error}"
+        )
+        data = {"candidate": candidate.id, "source": candidate.source, "fingerprint": candidate.fingerprint}
+        entry = NewEntry(kind=EntryKind.UNDECIDABLE, summary=summary, rule=candidate.rule, data=data)
+        try:
+            called = await self.parts.stores.alarm.call_once(entry, STUCK_S)
+        except PortError as trouble:
+            # It comes back when its lease has ended, and so does this call.
+            forgive(trouble, "the call for a candidate")
+            called = False
+        if called:
+            self.bells.ring(Stage.NOTIFY)
 
     async def _call_for_a_storm(self) -> None:
         """Call people once for a storm, not for each of its incidents; those are held and come back by themselves."""

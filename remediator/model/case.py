@@ -125,8 +125,8 @@ class AdmissionBatch(Struct, frozen=True, kw_only=True):
     id of an open incident, the rules that have an action or a candidate under way in it, or a question that nobody has
     answered; ``rejected`` those to whose question a person said no. ``hushed``: candidates whose firing alerts are all
     silenced or inhibited. ``last_action`` is the number of the action that was admitted last; those of this batch get
-    the next ones, in order. ``waited``: candidates that were held before, with the reasons of the last time. The rest is
-    as in ``History``.
+    the next ones, in order. ``waited``: candidates that were held before, with the reasons of the last time. The rest
+    is as in ``History``.
     """
 
     now: datetime

@@ -53,6 +53,7 @@ class EntryKind(StrEnum):
     STARTED = "daemon.started"
     STOPPED = "daemon.stopped"
     STORM = "storm"
+    UNDECIDABLE = "decision.failed"
     PAUSED = "changes.paused"
     RESUMED = "changes.resumed"
 

@@ -92,6 +92,10 @@ async def test_one_candidate_that_the_database_refuses_does_not_stop_the_others(
             "SELECT labels ->> 'deployment' AS name FROM remediator.candidates WHERE state = 'new'"
         )
         assert waiting["name"] == "app-3"
+        (entry,) = [one for one in await r.entries() if one.kind == "decision.failed"]
+        assert entry.summary.startswith("BackstageDown under rule service-unavailable cannot be decided about")
+        (told,) = [said for said in r.people.heard if "cannot be decided about" in said["message"]]
+        assert (told["title"], told["urgent"]) == ("an alert cannot be decided about", True)
 
 
 async def test_what_was_assessed_is_decided_about_as_soon_as_the_database_is_back(database: str) -> None:

@@ -76,11 +76,18 @@ class LedgerAppender:
         return True
 
 
+TITLES = {
+    EntryKind.STORM: "remediator has stopped changing things",
+    EntryKind.UNDECIDABLE: "an alert cannot be decided about",
+}
+"""What people read first of an entry that calls them."""
+
+
 def _alarm(entry: NewEntry) -> dict[str, Any]:
     """Return the message of an entry that belongs to no incident."""
     return {
         "incident": None,
-        "title": "remediator has stopped changing things",
+        "title": TITLES[entry.kind],
         "severity": "P1",
         "target": "",
         "rule": "",
