@@ -16,7 +16,7 @@ from remediator.model.facts import Facts, WorkloadFacts
 from remediator.model.plan import CannotPlan
 from remediator.model.target import Target
 
-Count = Annotated[int, Meta(ge=1, le=10_000)]
+Count = Annotated[int, Meta(ge=1, le=9_999)]
 PROCESS_BYTES = 2 * 2**20
 """What a server process takes for itself, without what its queries need."""
 MEMORY_PERCENT = 80

@@ -19,7 +19,7 @@ from remediator.model.target import Kind, Target
 
 VARIABLE = "MAX_CONNECTIONS"
 PATH = ("spec", "template", "spec", "containers")
-_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class MaximumParameters(HowFar, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -192,6 +192,11 @@ def _decision_data(ruling: Ruling) -> dict[str, Any]:
     if facts.workload is not None:
         load = facts.workload
         data["workload"] = {"replicas": load.replicas, "ready": load.ready, "revision": load.revision}
+    seen = facts.database.facts if facts.database is not None else None
+    if seen is not None:
+        limits = [f"{one.scope} {one.name}: {one.used} of {one.limit}" for one in seen.limits]
+        numbers = {"used": seen.used, "ordinary": seen.ordinary, "max_connections": seen.max_connections}
+        data["database"] = {"name": seen.name, **numbers, "limits": limits}
     match ruling.decision:
         case Hold(refusals=refusals, retry_at=retry_at):
             data["refusals"] = [_refusal(refusal) for refusal in refusals]

@@ -9,6 +9,7 @@ from remediator.core import record
 from remediator.core.record import QUIET
 from remediator.core.signals import Change, Transition
 from remediator.model.case import Assessed, Ruling
+from remediator.model.database import ConnectionLimit, DatabaseFacts, DatabaseView, LimitScope
 from remediator.model.decision import Act, Ask, Decision, Hold, HoldReason, Observe, Refusal
 from remediator.model.entry import EntryKind
 from remediator.model.incident import Cause
@@ -128,6 +129,26 @@ def test_what_is_not_known_is_left_out() -> None:
     away = Assessed(candidate=g.candidate(), facts=g.facts(workload=None, retryable=True))
     unread = ruling(hold(PROTECTED), rule=None, assessed=away)
     assert record.title(unread) == "BackstageDown: the cluster could not be read"
+
+
+def test_a_decision_about_a_database_carries_how_full_it_was() -> None:
+    """With the limits that might be raised, and what was used of them."""
+    limit = ConnectionLimit(scope=LimitScope.ROLE, name="app", limit=50, used=45, most=200)
+    seen = DatabaseFacts(
+        name="backstage",
+        version=160004,
+        in_recovery=False,
+        max_connections=100,
+        reserved=3,
+        used=60,
+        shared_buffers=0,
+        work_mem=0,
+        limits=(limit,),
+    )
+    assessed = Assessed(candidate=g.candidate(), facts=g.facts(database=DatabaseView(facts=seen)))
+    data = record.decision_entry(ruling(Act(plan=g.restart_plan()), assessed=assessed), target_key="").data
+    numbers = {"used": 60, "ordinary": 97, "max_connections": 100}
+    assert data["database"] == {"name": "backstage", **numbers, "limits": ["role app: 45 of 50"]}
 
 
 def test_titles_and_names() -> None:
