@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -194,7 +195,10 @@ async def test_nothing_goes_back_while_anything_is_wrong(database: str) -> None:
     async with lending(database, resolved=False) as lent:
         await lent.turn()
         await lent.r.sql.execute("UPDATE remediator.loans SET check_at = now()")
-        assert await lent.turn() == 0
+        assert await lent.turn() == 0, "the action is being verified"
+        await lent.r.sql.execute("UPDATE remediator.actions SET state = 'unchanged', ended_at = now()")
+        assert await lent.turn() == 0, "the incident is open"
+        await lent.r.sql.execute("UPDATE remediator.actions SET state = 'verifying', ended_at = NULL")
         await lent.r.deliver(alert(status=Status.RESOLVED))
         for _ in range(3):
             await lent.r.hasten()
@@ -260,6 +264,17 @@ async def test_two_replicas_ask_once(database: str) -> None:
         await lent.r.sql.execute("UPDATE remediator.loans SET check_at = now()")
         await other.step(8, next_move)
         assert await lent.state() == ("lent", "in part, by A2")
+
+
+async def test_what_another_replica_has_in_its_hands_is_left_to_it(database: str) -> None:
+    """Nobody waits for a row that is being gone on with."""
+    async with lending(database) as lent:
+        await lent.turn()
+        await lent.hour_later()
+        async with lent.r.sql.transaction(), asyncio.timeout(5):
+            await lent.r.sql.execute("SELECT FROM remediator.loans FOR UPDATE")
+            assert await lent.loans.step(8, next_move) == 0
+        assert await lent.loans.step(8, next_move) == 1
 
 
 async def test_what_a_person_has_undone_is_not_lent_any_more(database: str) -> None:

@@ -81,7 +81,7 @@ RETURNING id;
 -- What still waited for a resolved incident has no purpose any more; but for a person's wish to undo something.
 WITH dropped AS (
     UPDATE remediator.candidates SET state = 'decided', lease_until = NULL
-    WHERE incident = $1 AND state <> 'decided' AND cause NOT IN ('undo', 'return')
+    WHERE incident = $1 AND state <> 'decided' AND cause <> 'undo'
 )
 UPDATE remediator.actions
 SET state = 'expired', ended_at = clock_timestamp(), note = 'the incident was resolved before anybody answered'
