@@ -181,7 +181,7 @@ async def test_faults_of_settings_and_of_files_are_told_in_one_go(attempt: Attem
     assert sorted(re.match(r"  ([^ :]*)", fault)[1] for fault in faults if fault.startswith("  ")) == sorted(  # type: ignore[index]
         [
             *("--drain", "--listen", "--database-url", "REMEDIATOR_DRIAN", "--notify-token-file"),
-            *("--rules", "--kubeconfig", str(tmp_path / "no-token")),
+            *("--rules", "--kubeconfig", "--webhook-token-file"),
         ]
     )
 
