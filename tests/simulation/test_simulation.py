@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.simulation import simulate
 
-SEEDS = range(30)
+SEEDS = range(20)
 BATCHES = [SEEDS[start : start + 10] for start in range(0, len(SEEDS), 10)]
 
 
