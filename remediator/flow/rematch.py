@@ -7,9 +7,11 @@ said when all that fires was last held against it is in the database, as a hash.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -23,6 +25,8 @@ from remediator.ports.matching import AlertKey, NewCandidate
 from remediator.ports.observer import StageEvent
 
 FIRST: AlertKey = ("", "")
+AT_ONCE = 50
+"""Rules that are hashed before others have their turn."""
 
 
 @dataclass(slots=True)
@@ -31,22 +35,23 @@ class Rematch:
 
     parts: Parts
     bells: Bells
-    seen: RuleSet | None = field(default=None)
+    seen: str = field(default="", init=False)
+    held: Mapping[str, str] | None = field(default=None, init=False)
 
     async def step(self) -> None:
         """Hold what fires against the rules that are new or other than before; a failure is tried again."""
         current, matching = self.parts.rulebook.current(), self.parts.stores.matching
-        if self.seen is not None and self.seen.digest == current.digest:
+        if self.held is not None and self.seen == current.digest:
             return
-        now = digests(current)
-        before = await matching.rules_held() if self.seen is None else digests(self.seen)
+        now = await digests(current)
+        before = await matching.rules_held() if self.held is None else self.held
         # Nothing is held in a new database, or in one of a version that kept no hashes: nothing is new to it.
         names = changed(before, now) if before else frozenset()
         if names:
             await self._match(names)
         if before != now:
             await matching.hold_rules(now)
-        self.seen = current
+        self.seen, self.held = current.digest, now
 
     async def _match(self, names: frozenset[str]) -> None:
         count = 0
@@ -83,9 +88,14 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> frozenset[str]
     return frozenset(name for name, digest in now.items() if before.get(name) != digest)
 
 
-def digests(rules: RuleSet) -> dict[str, str]:
-    """Return a hash of what each rule says; where it stands does not count."""
-    return {rule.name: _digest(structs.replace(rule, place="")) for rule in rules.rules}
+async def digests(rules: RuleSet) -> dict[str, str]:
+    """Return a hash of what each rule says; where it stands does not count. Others have their turn between many."""
+    found: dict[str, str] = {}
+    for number, rule in enumerate(rules.rules):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        found[rule.name] = _digest(structs.replace(rule, place=""))
+    return found
 
 
 def _digest(rule: Rule) -> str:
@@ -95,13 +105,19 @@ def _digest(rule: Rule) -> str:
 def _said(value: Any) -> Any:
     """Return plain data without what has its default: a later version with a new field must not call all rules new."""
     if isinstance(value, msgspec.Struct):
-        fields = {one.name: (getattr(value, one.name), one.default) for one in structs.fields(value)}
-        return {
-            "": type(value).__name__,
-            **{name: _said(found) for name, (found, default) in fields.items() if found != default},
-        }
+        said: dict[str, Any] = {"": type(value).__name__}
+        for name, default in _defaults(type(value)):
+            found = getattr(value, name)
+            if found != default:
+                said[name] = _said(found)
+        return said
     if isinstance(value, tuple | list):
         return [_said(one) for one in value]
     if isinstance(value, dict):
         return {key: _said(one) for key, one in value.items()}
     return msgspec.to_builtins(value)
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    return tuple((one.name, one.default) for one in structs.fields(kind))

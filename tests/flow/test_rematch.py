@@ -55,11 +55,11 @@ async def test_unchanged_rules_and_ended_alerts_are_left_alone(database: str) ->
         assert await r.kinds() == before
 
 
-def test_changed_names_what_is_new_or_says_something_else() -> None:
+async def test_changed_names_what_is_new_or_says_something_else() -> None:
     """Not what only stands elsewhere, nor what is gone."""
     one, two, three = (a_rule(name=name) for name in ("one", "two", "three"))
-    before = digests(RuleSet(rules=(one, two), digest="1"))
-    now = digests(
+    before = await digests(RuleSet(rules=(one, two), digest="1"))
+    now = await digests(
         RuleSet(rules=(structs.replace(one, place="b:1"), structs.replace(two, priority=5), three), digest="2")
     )
     assert changed(before, now) == {"two", "three"}
