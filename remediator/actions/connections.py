@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from remediator.actions.shape import Parameters
+from remediator.actions.shape import Parameters, Permission
 from remediator.model.database import DatabaseFacts
 from remediator.model.facts import Facts, WorkloadFacts
 from remediator.model.plan import CannotPlan
-from remediator.model.target import Target
+from remediator.model.target import Kind, Target
 
 Count = Annotated[int, Meta(ge=1, le=9_999)]
 PROCESS_BYTES = 2 * 2**20
@@ -22,6 +22,13 @@ PROCESS_BYTES = 2 * 2**20
 MEMORY_PERCENT = 80
 LEAST_STEP = 10
 """Up to so many more are allowed in one step also where that is more than as many again."""
+
+KINDS = frozenset({Kind.DEPLOYMENT, Kind.STATEFULSET})
+READS = (
+    Permission(group="", resources=("pods",), verbs=("get", "list")),
+    Permission(group="apps", resources=("deployments", "statefulsets"), verbs=("get", "list")),
+)
+"""What has to be read in the cluster where only the database is written to."""
 
 ADVICE = {
     "Patroni": "change it there: patronictl edit-config --pg max_connections=..., or ALTER ROLE on the leader",

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import re
 
-from remediator.actions.connections import HowFar, aim, faults, known, memory_cap, memory_unknown, no_room
+from remediator.actions.connections import (
+    KINDS,
+    READS,
+    HowFar,
+    aim,
+    faults,
+    known,
+    memory_cap,
+    memory_unknown,
+    no_room,
+)
 from remediator.actions.shape import ActionType, Permission
 from remediator.model.database import DatabaseFacts, RunStatement, SetServerMaximum
 from remediator.model.facts import Facts, WorkloadFacts
 from remediator.model.plan import CannotPlan, PatchObject, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule
-from remediator.model.target import Kind, Target
+from remediator.model.target import Target
 
 VARIABLE = "MAX_CONNECTIONS"
 PATH = ("spec", "template", "spec", "containers")
@@ -186,7 +196,7 @@ RAISE_MAX_CONNECTIONS = ActionType(
     name="raise_max_connections",
     title="Raise MAX_CONNECTIONS of a database's container, which restarts the database; asks first",
     parameters=MaximumParameters,
-    kinds=frozenset({Kind.DEPLOYMENT, Kind.STATEFULSET}),
+    kinds=KINDS,
     changes=True,
     disruptive=True,
     permissions=(
@@ -203,13 +213,10 @@ CONFIGURE_MAX_CONNECTIONS = ActionType(
     name="configure_max_connections",
     title="Configure max_connections (ALTER SYSTEM) for the next restart of a database; asks first",
     parameters=ConfigureParameters,
-    kinds=frozenset({Kind.DEPLOYMENT, Kind.STATEFULSET}),
+    kinds=KINDS,
     changes=True,
     disruptive=False,
-    permissions=(
-        Permission(group="", resources=("pods",), verbs=("get", "list")),
-        Permission(group="apps", resources=("deployments", "statefulsets"), verbs=("get", "list")),
-    ),
+    permissions=READS,
     plan=plan_server,
     faults=faults,
     surroundings=True,

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from remediator.actions.connections import Aim, HowFar, aim, faults, known, no_room
-from remediator.actions.shape import ActionType, Permission
+from remediator.actions.connections import KINDS, READS, Aim, HowFar, aim, faults, known, no_room
+from remediator.actions.shape import ActionType
 from remediator.model.database import (
     ChangedLimit,
     ConnectionLimit,
@@ -24,7 +24,7 @@ from remediator.model.facts import Facts
 from remediator.model.plan import CannotPlan, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule
-from remediator.model.target import Kind, Target
+from remediator.model.target import Target
 
 ALL = 100
 
@@ -118,13 +118,10 @@ RAISE_CONNECTIONS = ActionType(
     name="raise_connections",
     title="Raise connection limits of roles and databases, end sessions idle in a transaction; no restart",
     parameters=RaiseParameters,
-    kinds=frozenset({Kind.DEPLOYMENT, Kind.STATEFULSET}),
+    kinds=KINDS,
     changes=True,
     disruptive=False,
-    permissions=(
-        Permission(group="", resources=("pods",), verbs=("get", "list")),
-        Permission(group="apps", resources=("deployments", "statefulsets"), verbs=("get", "list")),
-    ),
+    permissions=READS,
     plan=plan,
     faults=faults,
     surroundings=True,
