@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import structs
 
 from remediator.core.returning import next_move, returning
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
-from remediator.model.errors import ClusterError
+from remediator.flow.undo import compared
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
-from remediator.model.undo import Undoing
 from remediator.ports.loans import LoanStore
 
 EVERY_S = 5.0
@@ -50,11 +50,4 @@ async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
     facts = await parts.cluster.reader.facts(lent.target)
     if facts.workload is None:
         return facts
-    try:
-        live = await parts.cluster.reader.live(lent.target, through=lent.plan.lever)
-    except ClusterError as error:
-        if error.retryable:
-            raise
-        obstacle = f"the object cannot be read: {error}"
-        return structs.replace(facts, undo=Undoing(action=last.number, mark=last.id, obstacle=obstacle))
-    return structs.replace(facts, undo=returning(lent, last, live.image.object))
+    return structs.replace(facts, undo=await compared(parts, last, lent.plan.lever, partial(returning, lent, last)))

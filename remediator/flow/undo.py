@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from msgspec import structs
 
 from remediator.core.undo import undoing
@@ -13,7 +17,11 @@ from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.errors import ClusterError
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
-from remediator.model.undo import Undoing
+from remediator.model.owners import Lever
+from remediator.model.undo import Former, Undoing
+
+Compare = Callable[[dict[str, Any]], Undoing]
+"""From the object as it is now to what its return comes to."""
 
 
 async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
@@ -29,14 +37,18 @@ async def undo_facts(parts: Parts, candidate: Candidate) -> Facts:
         return structs.replace(facts, undo=undoing(former, {}))
     if former.plan.statement is not None:
         return structs.replace(facts, undo=undoing_statement(former, await look(parts, former.target)))
+    return structs.replace(facts, undo=await compared(parts, former, former.plan.lever, partial(undoing, former)))
+
+
+async def compared(parts: Parts, former: Former, lever: Lever | None, compare: Compare) -> Undoing:
+    """Read the object that an action has left, and compare it as it is now; or say that it cannot be read."""
     try:
-        live = await parts.cluster.reader.live(former.target, through=former.plan.lever)
+        live = await parts.cluster.reader.live(former.target, through=lever)
     except ClusterError as error:
         if error.retryable:
             raise
-        obstacle = f"the object cannot be read: {error}"
-        return structs.replace(facts, undo=Undoing(action=former.number, mark=former.id, obstacle=obstacle))
-    return structs.replace(facts, undo=undoing(former, live.image.object))
+        return Undoing(action=former.number, mark=former.id, obstacle=f"the object cannot be read: {error}")
+    return compare(live.image.object)
 
 
 def undone_entries(action: Action, state: ActionState) -> tuple[NewEntry, ...]:
