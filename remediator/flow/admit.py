@@ -109,14 +109,18 @@ class Admit:
         )
         data = {"candidate": candidate.id, "source": candidate.source, "fingerprint": candidate.fingerprint}
         entry = NewEntry(kind=EntryKind.UNDECIDABLE, summary=summary, rule=candidate.rule, data=data)
-        try:
-            called = await self.parts.stores.alarm.call_once(entry, STUCK_S)
-        except PortError as trouble:
-            # It comes back when its lease has ended, and so does this call.
-            forgive(trouble, "the call for a candidate")
-            called = False
-        if called:
+        # Where that fails, the candidate comes back when its lease has ended, and so does this call.
+        if await self._call_once(entry, STUCK_S, stage="admit"):
             self.bells.ring(Stage.NOTIFY)
+
+    async def _call_once(self, entry: NewEntry, within_s: float, *, stage: str) -> bool | None:
+        """Call people unless they were called lately; tell whether they were now, None where that cannot be done."""
+        try:
+            return await self.parts.stores.alarm.call_once(entry, within_s)
+        except PortError as error:
+            forgive(error, f"the call for {entry.kind}")
+            self.parts.observer.tell(StageEvent(stage=stage, outcome="trouble", fields={"error": str(error)}))
+            return None
 
     async def _call_for_a_storm(self) -> None:
         """Call people once for a storm, not for each of its incidents; those are held and come back by themselves."""
@@ -128,12 +132,9 @@ class Admit:
             "a storm: many incidents began at almost the same time, so nothing is changed until it has been calm for "
             f"{span(quiet_s)}; look for one cause of them all"
         )
-        try:
-            called = await self.parts.stores.alarm.call_once(NewEntry(kind=EntryKind.STORM, summary=summary), quiet_s)
-        except PortError as error:
+        called = await self._call_once(NewEntry(kind=EntryKind.STORM, summary=summary), quiet_s, stage="storm")
+        if called is None:
             # The batch is decided and stays so; the next one that meets the storm calls.
-            forgive(error, "the call for a storm")
-            self.parts.observer.tell(StageEvent(stage="storm", outcome="trouble", fields={"error": str(error)}))
             return
         self._next_call = now + quiet_s
         if called:
