@@ -9,9 +9,9 @@ from datetime import datetime
 from remediator.adapters.kubernetes.image import MAX_CONNECTIONS
 from remediator.adapters.kubernetes.marks import REVISION, ours
 from remediator.adapters.kubernetes.operators import operator_of
-from remediator.adapters.kubernetes.quantities import amount
 from remediator.adapters.kubernetes.shapes import Container, ContainerStatus, Pod, Revision, Workload
 from remediator.model.facts import ContainerFacts, PodFacts, WorkloadFacts
+from remediator.model.quantities import amount
 from remediator.model.target import Kind, Target
 
 COMPLETE = "NewReplicaSetAvailable"

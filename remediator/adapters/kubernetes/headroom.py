@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from remediator.adapters.kubernetes.owner_shapes import ClaimantWorkload, Quota
-from remediator.adapters.kubernetes.quantities import amount
 from remediator.model.owners import Room
+from remediator.model.quantities import amount
 
 _PODS = frozenset({"pods", "count/pods"})
 _AMOUNTS = {

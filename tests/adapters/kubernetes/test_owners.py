@@ -13,11 +13,11 @@ from aiohttp import web
 from remediator.adapters.kubernetes.access import ClusterAccess
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.levers import lever_image
-from remediator.adapters.kubernetes.quantities import amount
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.shapes import Meta
 from remediator.model.facts import Facts
 from remediator.model.owners import Budget, Keeper, LeverKind, Room, Surroundings
+from remediator.model.quantities import amount
 from remediator.model.rule import TargetSpec
 from remediator.model.target import Kind
 from remediator.sandbox import scenario

@@ -1,4 +1,4 @@
-"""Amounts as Kubernetes writes them: ``500m``, ``2Gi``, ``0.5``."""
+"""Amounts as Kubernetes writes them: ``500m``, ``2Gi``, ``0.5``; read, and written in its canonical form."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def amount(text: str) -> Decimal | None:
     if exponent:
         return number.scaleb(int(exponent[1:]))
     return number * 2 ** _BINARY[suffix] if suffix in _BINARY else number.scaleb(_DECIMAL[suffix])
+
+
+def cpu_text(cores: Decimal) -> str:
+    """Return an amount of CPU as an API server shows it: cores, or thousandths of one (rounded down to these)."""
+    thousandths = int(cores * 1000)
+    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
+
+
+def memory_text(size: Decimal) -> str:
+    """Return an amount of memory as an API server shows it: bytes with the largest binary suffix that keeps them."""
+    left, suffix = int(size), ""
+    for larger in _BINARY:
+        if left == 0 or left % 1024:
+            break
+        left, suffix = left // 1024, larger
+    return f"{left}{suffix}"
