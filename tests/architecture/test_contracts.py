@@ -37,7 +37,7 @@ def test_layers_stand_in_the_order_of_the_blueprint() -> None:
         *("__main__", "cli", "wiring", "desk", "doctor", "fittings"),
         *("settings", "logs", "web", "sandbox", "options"),
         *("flow", "intake", "rulebook", "adapters", "values"),
-        *("redaction", "actions", "core", "ports", "model"),
+        *("redaction", "checks", "actions", "core", "ports", "model"),
     ]
     assert CONTRACTS["Imports point down"]["exhaustive"] is True
 
@@ -72,9 +72,9 @@ def test_web_is_kept_away_from_the_inside() -> None:
 
 
 def test_pure_folders_are_all_under_the_ban() -> None:
-    """What decides touches no world: the ban names all four folders and at least clock, loop and logger."""
-    ban = CONTRACTS["actions, core, ports and model touch no world, no clock, no logger"]
-    assert ban["source_modules"] == [f"remediator.{name}" for name in ("actions", "core", "ports", "model")]
+    """What decides touches no world: the ban names all five folders and at least clock, loop and logger."""
+    ban = CONTRACTS["actions, checks, core, ports and model touch no world, no clock, no logger"]
+    assert ban["source_modules"] == [f"remediator.{name}" for name in ("actions", "checks", "core", "ports", "model")]
     assert {"asyncio", "json", "logging", "os", "random", "structlog", "time"} <= set(ban["forbidden_modules"])
 
 

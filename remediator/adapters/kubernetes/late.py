@@ -16,10 +16,12 @@ from remediator.adapters.kubernetes.census import Census
 from remediator.adapters.kubernetes.client import KubeClient
 from remediator.adapters.kubernetes.evidence import KubernetesEvidence
 from remediator.adapters.kubernetes.fence_probe import FenceProbe
+from remediator.adapters.kubernetes.looking import KubernetesLooker
 from remediator.adapters.kubernetes.reader import KubernetesReader
 from remediator.adapters.kubernetes.secrets import secret_value
 from remediator.adapters.kubernetes.writer import KubernetesWriter
 from remediator.model.errors import ClusterError, ConfigError
+from remediator.model.look import Unseen
 from remediator.ports.cluster import WriteRefused
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from remediator.adapters.kubernetes.access import ClusterAccess
     from remediator.adapters.kubernetes.client import ClientLimits
     from remediator.model.facts import Facts
+    from remediator.model.look import Objects, PodLog, Seen
     from remediator.model.owners import Lever
     from remediator.model.plan import CaptureEvidence, PatchObject
     from remediator.model.rule import TargetSpec
@@ -155,6 +158,14 @@ class LateCluster:
     async def capture(self, step: CaptureEvidence) -> EvidenceBundle:
         """See EvidenceReader."""
         return await (await self._ports()).evidence.capture(step)
+
+    async def look(self, look: Objects | PodLog) -> Seen | Unseen:
+        """See ports.looking.Looker, as far as it is about the cluster."""
+        try:
+            client = (await self._ports()).client
+        except ClusterError as error:
+            return Unseen(reason=error.reason, message=error.message)
+        return await KubernetesLooker(client).look(look)
 
     async def patch(self, step: PatchObject, mark: WriteMark, *, dry_run: bool = False) -> WriteResult:
         """See ClusterWriter."""
