@@ -23,7 +23,7 @@ class DatabaseLooker:
     entries: tuple[Entry, ...]
     door: Door = field(default_factory=Door)
     own: frozenset[int] = frozenset()
-    statements: Mapping[str, str] = CARE
+    statements: Mapping[str, str] = field(default_factory=lambda: CARE)
 
     async def look(self, look: Query) -> Seen | Unseen:
         """See ports.looking.Looker."""
