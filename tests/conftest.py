@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from remediator.adapters.ledger.pool import LedgerPool, LedgerPools, open_pools
@@ -23,6 +25,18 @@ settings.load_profile("steady")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Put logging back: a test that runs a daemon in this process has it write to a stream that is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    if structlog.is_configured():
+        root.handlers, root.level = handlers, level
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

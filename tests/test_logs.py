@@ -11,7 +11,6 @@ import pty
 import re
 import struct
 import termios
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,14 +22,9 @@ CANARY = "hunter2hunter2"
 
 
 @pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    """The stream that is logged to; afterwards logging is as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield io.StringIO()
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+def out() -> io.StringIO:
+    """The stream that is logged to."""
+    return io.StringIO()
 
 
 def line(out: io.StringIO) -> dict[str, Any]:

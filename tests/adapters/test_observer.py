@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from remediator.adapters.observer import MAX_PAIRS, Telemetry
@@ -19,15 +16,11 @@ from remediator.ports.observer import StageEvent
 
 
 @pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    """What is logged at every level; afterwards logging is as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+def out() -> io.StringIO:
+    """What is logged at every level."""
     stream = io.StringIO()
     set_up(LogFormat.JSON, LogLevel.DEBUG, stream)
-    yield stream
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    return stream
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:
