@@ -60,7 +60,7 @@ def halfway(now: Any, former: Any) -> Any:
 
 
 def return_proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
-    """Plan the next step of a return, or say why not; only where the workload is well."""
+    """Plan the next step of a return, or say why not; only where workload and measure are known to be well."""
     workload = facts.workload
     if workload is not None and not facts.problem and not (workload.rolled_out and workload.ready >= workload.replicas):
         return Refusal(
@@ -68,6 +68,9 @@ def return_proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
             message=f"{workload.ready} of {workload.replicas} pods of {workload.target} are ready: nothing is returned",
             numbers={"ready": workload.ready, "replicas": workload.replicas},
         )
+    if facts.undo is not None and facts.undo.uneasy:
+        message = f"what A{facts.undo.loan} has lent may be needed, nothing is returned: {facts.undo.uneasy}"
+        return Refusal(reason=HoldReason.NOT_CALM, message=message, numbers={"action": facts.undo.loan})
     return proposal(candidate, facts)
 
 

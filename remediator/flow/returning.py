@@ -50,4 +50,12 @@ async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
     facts = await parts.cluster.reader.facts(lent.target)
     if facts.workload is None:
         return facts
-    return structs.replace(facts, undo=await compared(parts, last, lent.plan.lever, partial(returning, lent, last)))
+    wanted = await compared(parts, last, lent.plan.lever, partial(returning, lent, last))
+    return structs.replace(facts, undo=structs.replace(wanted, uneasy=await _uneasy(parts, lent.number)))
+
+
+async def _uneasy(parts: Parts, number: int) -> str:
+    """Return why the measure of a loan is not known to be well; "" if it is, or where the table is not polled."""
+    if parts.watch is None or parts.loans is None:
+        return ""
+    return "; ".join(await parts.loans.uneasy(number, parts.watch.gap_s))

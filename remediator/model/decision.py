@@ -57,6 +57,7 @@ class HoldReason(StrEnum):
     RECENTLY_DEPLOYED = "recently_deployed"
     STALE_FACTS = "stale_facts"
     CHANGED_SINCE = "changed_since"
+    NOT_CALM = "not_calm"
     RULE_GONE = "rule_gone"
 
 

@@ -57,7 +57,8 @@ class Undoing(Struct, frozen=True, kw_only=True):
     ``differences``: what others have changed since. ``obstacle``: why it cannot be undone at all. ``through``: the
     object that was written to, where it was not the target itself. ``statement``: what is run in a database instead.
     ``by_name``: the lists among what was written are merged by name. ``loan``: the action that lent what goes
-    back by itself; ``final``: nothing of it is lent any more afterwards.
+    back by itself; ``final``: nothing of it is lent any more afterwards; ``uneasy``: why nobody knows
+    that it is not needed any more.
     """
 
     action: int
@@ -68,5 +69,6 @@ class Undoing(Struct, frozen=True, kw_only=True):
     through: Lever | None = None
     loan: int | None = None
     final: bool = True
+    uneasy: str = ""
     statement: RunStatement | None = None
     by_name: bool = False

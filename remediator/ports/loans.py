@@ -25,6 +25,13 @@ class LoanStore(Protocol):
         """Return the action that lent, and the one whose write stands now; None where nothing was lent."""
         ...
 
+    async def uneasy(self, number: int, fresh_s: float) -> tuple[str, ...]:
+        """Return what of the measures that an action lent something for is not known to be well, each with why.
+
+        ``fresh_s``: a row that nobody has looked at for so many seconds is unknown.
+        """
+        ...
+
 
 class LoanView(Protocol):
     """What is lent, for people to read."""

@@ -111,6 +111,15 @@ def test_only_what_is_well_gives_back(sick: Json) -> None:
     assert refusal.reason is HoldReason.MIN_HEALTHY
 
 
+def test_what_may_be_needed_stays() -> None:
+    """The workload is well, and nobody knows whether the measure is."""
+    found = structs.replace(returning(LENT, LENT, image(9, FIRST)), uneasy="cpu-usage is unknown (timeout)")
+    refusal = return_proposal(candidate(cause=Cause.RETURN), facts(undo=found))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.retry_at) == (HoldReason.NOT_CALM, None)
+    assert "cpu-usage is unknown (timeout)" in refusal.message
+
+
 def test_what_is_unknown_gives_nothing_back() -> None:
     """No facts, no return."""
     unknown = facts(workload=None, problem="cluster_unreachable", retryable=True)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
+from remediator.adapters.ledger.loans import LedgerLoanStore
 from remediator.adapters.ledger.pool import open_pools
 from remediator.adapters.ledger.thresholds import LedgerThresholdStore
 from remediator.core import vital_signs
@@ -99,8 +100,8 @@ class Measured:
 
 
 @asynccontextmanager
-async def measured(database: str, *rules: Rule, policy: Policy = ROOMY) -> AsyncIterator[Measured]:
-    """Set it up."""
+async def measured(database: str, *rules: Rule, policy: Policy = ROOMY, loans: bool = False) -> AsyncIterator[Measured]:
+    """Set it up. ``loans``: what is lent is known, too."""
     says = Says()
     async with open_pools(database) as pools:
         watch = Watch(
@@ -114,7 +115,7 @@ async def measured(database: str, *rules: Rule, policy: Policy = ROOMY) -> Async
 
         def dress(parts: Parts) -> Parts:
             # Verification asks the store; the lane of the pipeline finds that no tick is due.
-            return replace(parts, watch=watch)
+            return replace(parts, watch=watch, loans=LedgerLoanStore(pools.stages, quiet_s=60) if loans else None)
 
         async with rig(database, *(rules or (a_row(),)), policy=policy, dress=dress) as r:
             yield Measured(r=r, watch=watch, says=says, poll=Poll(r.parts, r.line.bells, watch))

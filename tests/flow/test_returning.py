@@ -357,6 +357,11 @@ class Counting:
         assert number
         return None
 
+    async def uneasy(self, number: int, fresh_s: float) -> tuple[str, ...]:
+        """Return nothing for any number."""
+        assert number < fresh_s
+        return ()
+
 
 async def test_the_stage_looks_every_few_seconds(database: str) -> None:
     """Often enough for what is in no hurry, whoever rings."""

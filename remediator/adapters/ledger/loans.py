@@ -10,6 +10,7 @@ from remediator.adapters.ledger.queries import QUERIES
 from remediator.adapters.ledger.undo import read_former
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.loan import Loan, LoanState, Move, Step
+from remediator.model.measure import SOURCE
 from remediator.model.undo import Former
 from remediator.ports.loans import Judge
 
@@ -54,6 +55,12 @@ class LedgerLoanStore:
                 return None
             lent, standing = await read_former(connection, number), await read_former(connection, last)
         return (lent, standing) if lent is not None and standing is not None else None
+
+    async def uneasy(self, number: int, fresh_s: float) -> tuple[str, ...]:
+        """Return what of the loan's measures is not known to be well."""
+        async with statement(self._pool) as connection:
+            found = await connection.fetch(QUERIES["uneasy_measures"], number, SOURCE, fresh_s)
+        return tuple(f"{row['measure']} is {row['why']}" for row in found)
 
     async def lent(self, limit: int) -> tuple[Loan, ...]:
         """Return what is lent now."""

@@ -81,6 +81,26 @@ WHERE action = $1;
 -- The action whose write stands now.
 SELECT last FROM remediator.loans WHERE action = $1;
 
+-- name: uneasy_measures
+-- What of the measures that action $1 has lent something for is not known to be well: a row or a series that is unknown or
+-- gone, one that nobody has looked at for $3 seconds, one that is over its threshold. $2 begins the source of a row.
+SELECT given.name AS measure,
+       CASE WHEN given.looked_at < clock_timestamp() - make_interval(secs => $3) THEN 'unknown (nobody has looked)'
+            WHEN given.unknown_since IS NOT NULL THEN 'unknown (' || given.unknown_why || ')'
+            WHEN series.source IS NULL THEN 'unknown (vanished)'
+            WHEN series.unknown_since IS NOT NULL THEN 'unknown (' || series.unknown_why || ')'
+            ELSE series.phase END AS why
+FROM remediator.loans AS loan
+JOIN remediator.incident_alerts AS tie ON tie.incident = loan.incident
+JOIN remediator.threshold_rows AS given ON tie.source = $2::text || given.name
+LEFT JOIN remediator.threshold_series AS series
+    ON series.source = tie.source AND series.fingerprint = tie.fingerprint
+WHERE loan.action = $1
+  AND (given.looked_at < clock_timestamp() - make_interval(secs => $3) OR given.unknown_since IS NOT NULL
+       OR series.source IS NULL OR series.unknown_since IS NOT NULL OR series.phase <> 'ok')
+ORDER BY given.name
+LIMIT 10;
+
 -- name: lent
 -- What is lent now, the first to go back first.
 SELECT loan.action, loan.target_key, loan.state, loan.return_at, loan.note, lending.plan ->> 'summary' AS summary
