@@ -188,6 +188,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("poll_interval", seconds(1, 300), "15s", "time from one look at the threshold table to the next"),
     Option("poll_settle", seconds(1, 3600), "5m", "time for which Prometheus must have scraped before it is believed"),
     Option("unknown_after", seconds(1, 86400), "10m", "time that a measure may be unknown before people are told"),
+    Option(
+        "return_quiet",
+        seconds(1, 86400),
+        "5m",
+        "time without an open incident of a target before what it was lent goes back",
+    ),
     Option("notify_url", web_url, "", "webhook that gets the messages to people, as JSON", secret=True),
     Option("notify_token_file", path, "", "file with the bearer token for --notify-url"),
     Option("max_connections", whole(8, 100_000), "512", "connections to the webhook port at once"),

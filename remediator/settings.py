@@ -90,6 +90,7 @@ class Settings:
     poll_interval: float
     poll_settle: float
     unknown_after: float
+    return_quiet: float
     notify_url: str | None = field(repr=False)
     notify_token_file: Path | None
     max_connections: int

@@ -170,7 +170,7 @@ class Daemon:
             owner=self._name(),
             pause_file=FilePause(settings.pause_file),
             lookout=lookout(settings, self.pools, Receive(self.inbox, self.bells), http, self.trusts),
-            loans=LedgerLoanStore(self.pools.stages),
+            loans=LedgerLoanStore(self.pools.stages, quiet_s=settings.return_quiet),
             watch=threshold_watch(settings, self.pools, stack, self.observer),
         )
         background += [

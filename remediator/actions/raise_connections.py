@@ -11,6 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from remediator.actions.connections import KINDS, READS, Aim, HowFar, aim, faults, known, no_room
+from remediator.actions.parameters import Span, seconds_of
 from remediator.actions.shape import ActionType
 from remediator.model.database import (
     ChangedLimit,
@@ -33,11 +34,13 @@ class RaiseParameters(HowFar, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``full``: percent of a limit that must be used before it is raised, and of the server before it counts as full.
 
     ``end_idle_after``: end sessions idle in a transaction for so many seconds, ``end_idle_most`` of them.
+    ``return_after``: the limits are lent, and go back when they have not been needed for so long (``2h``).
     """
 
     full: Annotated[int, Meta(ge=1, le=100)] = 80
     end_idle_after: Annotated[int, Meta(ge=60, le=86_400)] | None = None
     end_idle_most: Annotated[int, Meta(ge=1, le=50)] = 10
+    return_after: Span | None = None
 
 
 def plan(target: Target, parameters: RaiseParameters, facts: Facts, _rule: Rule, _policy: Policy) -> Plan | CannotPlan:
@@ -63,6 +66,7 @@ def plan(target: Target, parameters: RaiseParameters, facts: Facts, _rule: Rule,
         steps=(_step(target, database, changes, idle),),
         undo=(_step(target, database, tuple(_back(one) for one in changes), None),) if changes else (),
         changes=True,
+        return_after_s=seconds_of(parameters.return_after) if changes and parameters.return_after else None,
     )
 
 

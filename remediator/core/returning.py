@@ -1,7 +1,8 @@
 """Returning: what was lent goes back step by step, as long as nobody else has touched it and all is well.
 
-A step brings every number half of the way back, the rest of the way at last. Each is an action of its own, decided
-under the guards of an undo, and compares the object with how the step before it has left it.
+A step brings every number half of the way back, the rest of the way at last; limits of a database go back at once,
+where there is room for what is in use. Each is an action of its own, decided under the guards of an undo, and compares
+the object with how the step before it has left it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from msgspec import structs
 
 from remediator.core.undo import as_left, differences, obstacle, proposal, returned_values
 from remediator.model.action import ActionState
+from remediator.model.database import DatabaseView, SetLimits
 from remediator.model.decision import HoldReason, Refusal
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
@@ -25,6 +27,8 @@ PAUSE_S = 60.0
 """Seconds between two steps: what was taken away must have been missed by then."""
 BACK_OFF_S = 60.0
 LONGEST_S = 3600.0
+ROOM_PERCENT = 80
+"""A limit that would be used up to so much of it again is still needed as it is."""
 # Somebody else decides about it now, or there is nothing left to bring back: asking again would find the same.
 FOREIGN = frozenset({HoldReason.CHANGED_SINCE.value, HoldReason.TARGET_NOT_FOUND.value, HoldReason.CANNOT_PLAN.value})
 
@@ -72,6 +76,19 @@ def return_proposal(candidate: Candidate, facts: Facts) -> Plan | Refusal:
         message = f"what A{facts.undo.loan} has lent may be needed, nothing is returned: {facts.undo.uneasy}"
         return Refusal(reason=HoldReason.NOT_CALM, message=message, numbers={"action": facts.undo.loan})
     return proposal(candidate, facts)
+
+
+def still_needed(view: DatabaseView, wanted: Undoing) -> str:
+    """Return why limits must not go back, "" if they may: what is in use would fill them again, or nobody knows it."""
+    if view.facts is None:
+        return f"nothing is known of the database: {view.problem}"
+    statement = wanted.statement.statement if wanted.statement is not None else None
+    used = {(one.scope, one.name): one.used for one in view.facts.limits}
+    for one in statement.limits if isinstance(statement, SetLimits) else ():
+        now = used.get((one.scope, one.name), 0)
+        if one.limit >= 0 and now * 100 >= ROOM_PERCENT * one.limit:
+            return f"{one.scope} {one.name} has {now} connections, its limit would be {one.limit}"
+    return ""
 
 
 def next_move(step: Step) -> Move:

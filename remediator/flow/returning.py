@@ -7,9 +7,11 @@ from functools import partial
 
 from msgspec import structs
 
-from remediator.core.returning import next_move, returning
+from remediator.core.returning import next_move, returning, still_needed
+from remediator.core.undo_statement import undoing_statement
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.parts import Parts
+from remediator.flow.statements import look
 from remediator.flow.undo import compared
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
@@ -41,7 +43,10 @@ class Return:
 
 
 async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
-    """Read the very object that something was lent to, and compare it with how the last step has left it."""
+    """Read the very object that something was lent to, and compare it with how the last step has left it.
+
+    Limits of a database go back in one step: nobody loses a session by it.
+    """
     found = await parts.loans.former(int(candidate.fingerprint)) if parts.loans is not None else None
     if found is None:
         detail = f"A{candidate.fingerprint} has lent nothing"
@@ -50,8 +55,15 @@ async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
     facts = await parts.cluster.reader.facts(lent.target)
     if facts.workload is None:
         return facts
-    wanted = await compared(parts, last, lent.plan.lever, partial(returning, lent, last))
-    return structs.replace(facts, undo=structs.replace(wanted, uneasy=await _uneasy(parts, lent.number)))
+    if lent.plan.statement is not None:
+        view = await look(parts, lent.target)
+        wanted = structs.replace(undoing_statement(lent, view), loan=lent.number)
+        why = still_needed(view, wanted)
+    else:
+        wanted = await compared(parts, last, lent.plan.lever, partial(returning, lent, last))
+        why = ""
+    uneasy = "; ".join(filter(None, (why, await _uneasy(parts, lent.number))))
+    return structs.replace(facts, undo=structs.replace(wanted, uneasy=uneasy))
 
 
 async def _uneasy(parts: Parts, number: int) -> str:

@@ -103,6 +103,16 @@ def test_a_full_server_is_not_helped_by_limits() -> None:
     assert refusal("raise_connections", full, to=150, end_idle_after=3600).reason == "server_full"
 
 
+def test_limits_may_be_lent() -> None:
+    """Raised limits go back after the time that the rule says; sessions that ended are no loan."""
+    lent = plan("raise_connections", about(), to=80, return_after="2h", end_idle_after=600)
+    assert isinstance(lent, Plan)
+    assert lent.return_after_s == 7200
+    ended = plan("raise_connections", about(database(used=190)), to=80, return_after="2h", end_idle_after=600)
+    assert isinstance(ended, Plan)
+    assert (ended.return_after_s, ended.undo) == (None, ())
+
+
 def test_max_connections_by_the_environment() -> None:
     """One variable of one container, by name, absolute; it restarts the database, so a person is asked."""
     found = plan("raise_max_connections", about(), to=150)

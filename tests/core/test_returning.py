@@ -9,13 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from remediator.core.returning import BACK_OFF_S, LONGEST_S, halfway, next_move, return_proposal, returning
+from remediator.core.returning import (
+    BACK_OFF_S,
+    LONGEST_S,
+    halfway,
+    next_move,
+    return_proposal,
+    returning,
+    still_needed,
+)
+from remediator.core.undo_statement import undoing_statement
 from remediator.model.action import ActionState, BeforeImage
+from remediator.model.database import ChangedLimit, DatabaseView, LimitScope, RunStatement, SetLimits
 from remediator.model.decision import HoldReason, Refusal
+from remediator.model.facts import Facts
 from remediator.model.incident import Cause
 from remediator.model.loan import LoanState, Step
 from remediator.model.plan import PatchObject, Plan, Undoes, Wrote
 from remediator.model.undo import Former
+from tests.actions.databases import ROLE, database
 from tests.core.given import BACKSTAGE, NOW, candidate, facts, workload
 
 MARK = "remediator.io/action"
@@ -118,6 +130,52 @@ def test_what_may_be_needed_stays() -> None:
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.retry_at) == (HoldReason.NOT_CALM, None)
     assert "cpu-usage is unknown (timeout)" in refusal.message
+
+
+def lent_limit(view: DatabaseView) -> Facts:
+    """Return the facts of a return: role backstage was lent 30 connections beyond its 50, and ``view`` is seen now."""
+
+    def step(before: int, limit: int) -> RunStatement:
+        change = ChangedLimit(scope=LimitScope.ROLE, name="backstage", before=before, limit=limit)
+        return RunStatement(target=BACKSTAGE, database="portal", statement=SetLimits(limits=(change,)))
+
+    plan = Plan(
+        action="raise_connections",
+        target=BACKSTAGE,
+        summary="raise",
+        steps=(step(50, 80),),
+        undo=(step(80, 50),),
+        changes=True,
+    )
+    undo = structs.replace(undoing_statement(structs.replace(LENT, plan=plan), view), loan=1)
+    return facts(undo=structs.replace(undo, uneasy=still_needed(view, undo)))
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "refused"),
+    [(39, 80, None), (40, 80, HoldReason.NOT_CALM), (0, 70, HoldReason.CHANGED_SINCE)],
+)
+def test_limits_go_back_where_there_is_room(used: int, limit: int, refused: HoldReason | None) -> None:
+    """Below four fifths of the former limit it goes back, in one step; above it is still needed."""
+    seen = database(limits=(structs.replace(ROLE, used=used, limit=limit),))
+    found = return_proposal(candidate(cause=Cause.RETURN), lent_limit(DatabaseView(facts=seen)))
+    if refused is not None:
+        assert isinstance(found, Refusal)
+        assert found.reason is refused
+        return
+    assert isinstance(found, Plan)
+    assert (found.action, found.undoes is not None and found.undoes.last) == ("return", True)
+    assert found.summary.endswith("role backstage.connection limit 80 -> 50")
+
+
+def test_a_database_that_cannot_be_seen_keeps_what_it_was_lent() -> None:
+    """For now: it is asked again, and not taken for somebody else's."""
+    found = return_proposal(candidate(cause=Cause.RETURN), lent_limit(DatabaseView(problem="it does not answer")))
+    assert isinstance(found, Refusal)
+    assert found.reason is HoldReason.NOT_CALM
+    assert "it does not answer" in found.message
+    step = Step(waits=False, reasons=(found.reason.value,))
+    assert next_move(step).state is LoanState.LENT
 
 
 def test_what_is_unknown_gives_nothing_back() -> None:

@@ -53,6 +53,11 @@ DATABASE_MUTANTS: tuple[Mutant, ...] = (
         (f"{SERVER}::test_nobody_is_between_an_intent_and_its_effect",),
     ),
     Mutant(
+        "database: what is in use does not go back",
+        (Edit("remediator/flow/returning.py", "why = still_needed(view, wanted)", 'why = ""'),),
+        (f"{STAGES}::test_a_lent_limit_goes_back",),
+    ),
+    Mutant(
         "database: never our own",
         (Edit(LOOK, "    if identifier in own:\n", "    if False:\n"),),
         (f"{LIMITS}::test_our_own_store_is_never_touched",),

@@ -15,7 +15,7 @@ from remediator.model.undo import Former
 from remediator.ports.loans import Judge
 
 QUIET_S = 300.0
-"""For so many seconds nothing may have been wrong with a target before anything of it goes back."""
+"""For so many seconds nothing may have been wrong with a target before anything of it goes back, unless told else."""
 LOOK_BACK = 10_000
 """How many actions below the newest loan are looked through: a write may be stored after that of a later action."""
 

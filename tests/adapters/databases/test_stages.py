@@ -10,8 +10,10 @@ from typing import Any
 from remediator.adapters.databases.around import PART, DatabaseAround
 from remediator.adapters.databases.postgres import PostgresDatabases
 from remediator.adapters.kubernetes.marks import ACTION
-from remediator.adapters.ledger.pool import open_pools
+from remediator.adapters.ledger.loans import LedgerLoanStore
+from remediator.adapters.ledger.pool import LedgerPools, open_pools
 from remediator.adapters.ledger.undo import LedgerUndos
+from remediator.core.returning import next_move
 from remediator.flow.parts import Cluster, Parts
 from remediator.model.database import DatabaseView, RunStatement
 from remediator.model.rule import Mode, Recovery, Rule, Rung
@@ -78,6 +80,7 @@ async def scene(
     *rungs: Rung,
     wrap: Callable[[PostgresDatabases], Databases] = lambda one: one,
     memory: int | None = None,
+    loans: LedgerPools | None = None,
     **rule: Any,
 ) -> AsyncIterator[Rig]:
     """A rig whose deployment/postgres runs the sick database, with a session of the application in it."""
@@ -87,7 +90,8 @@ async def scene(
         around = DatabaseAround(parts.cluster.reader, parts.cluster.evidence, real)
         cluster = Cluster(reader=around, evidence=around, writer=parts.cluster.writer)
         fields = {name: getattr(parts, name) for name in parts.__slots__}
-        return Parts(**fields | {"cluster": cluster, "databases": wrap(real)})
+        lent = {} if loans is None else {"loans": LedgerLoanStore(loans.stages)}
+        return Parts(**fields | {"cluster": cluster, "databases": wrap(real), **lent})
 
     law: Rule = a_rule(ladder=rungs or (RAISE,), **rule)
     session = await sick.session(APP)
@@ -167,6 +171,45 @@ async def test_an_undo_brings_the_limit_back(database: str, sick: Patient) -> No
         await ask(r, undos)
         assert await sick.limit() == 10
         assert len(await sick.marks()) == 2
+
+
+async def test_a_lent_limit_goes_back(database: str, sick: Patient) -> None:
+    """When it is due and there is room in the former limit; as long as it is in use, it stays."""
+    rung = Rung(action="raise_connections", parameters={"to": 20, "return_after": "1s"})
+    others = [await sick.session(APP) for _ in range(7)]
+    async with (
+        open_pools(database) as pools,
+        scene(database, sick, rung, recover=Recovery(for_s=0, within_s=600), loans=pools) as r,
+    ):
+        loans = LedgerLoanStore(pools.stages, quiet_s=60)
+
+        async def turn() -> int:
+            await r.sql.execute("UPDATE remediator.loans SET check_at = now(), return_at = now()")
+            await r.sql.execute("UPDATE remediator.incidents SET resolved_at = resolved_at - interval '1 h'")
+            asked = await loans.step(8, next_move)
+            await r.settle()
+            return asked
+
+        await fire(r)
+        await r.deliver(alert("postgres", status=Status.RESOLVED))
+        for _ in range(3):
+            await r.hasten()
+        assert await r.states() == ["recovered"]
+        await turn()
+        await turn()
+        assert await sick.limit() == 20
+        held = [one for one in await r.entries() if one.kind.value == "decision.hold"]
+        assert held[-1].reasons == ("not_calm",)
+        for other in others:
+            await other.close()
+        for _ in range(4):
+            await turn()
+            await r.hasten()
+        assert await sick.limit() == 10
+        assert await r.states() == ["recovered", "recovered"]
+        (row,) = await r.rows("SELECT state FROM remediator.loans")
+        assert row["state"] == "returned"
+        assert r.people.heard == []
 
 
 async def test_the_environment_is_patched_and_taken_back(database: str, sick: Patient) -> None:
