@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import structs
+
 from remediator.actions.investigate import INVESTIGATE
 from remediator.actions.max_connections import CONFIGURE_MAX_CONNECTIONS, RAISE_MAX_CONNECTIONS
 from remediator.actions.notify import NOTIFY
@@ -77,4 +79,5 @@ def draft(rung: Rung, target: Target, facts: Facts, rule: Rule, policy: Policy) 
             message=f"{action.name} works on {wanted}, and {target} is a {target.kind}",
             numbers={"kind": target.kind.value, "kinds": sorted(action.kinds)},
         )
-    return action.plan(target, parameters, facts, rule, policy)
+    found = action.plan(target, parameters, facts, rule, policy)
+    return structs.replace(found, passes=True) if isinstance(found, CannotPlan) and action.passes else found

@@ -77,7 +77,9 @@ def known(target: Target, facts: Facts) -> tuple[WorkloadFacts, DatabaseFacts] |
         return CannotPlan(reason="no_database", message=message)
     if view.facts is None:
         return CannotPlan(
-            reason="database_unknown", message=f"nothing is known of the database of {target}: {view.problem}"
+            reason="database_unknown",
+            message=f"nothing is known of the database of {target}: {view.problem}",
+            unknown=True,
         )
     manager = workload.operator or view.facts.managed_by
     if manager:

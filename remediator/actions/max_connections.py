@@ -208,6 +208,7 @@ RAISE_MAX_CONNECTIONS = ActionType(
     plan=plan_workload,
     faults=faults,
     surroundings=True,
+    passes=True,
 )
 CONFIGURE_MAX_CONNECTIONS = ActionType(
     name="configure_max_connections",
@@ -220,4 +221,5 @@ CONFIGURE_MAX_CONNECTIONS = ActionType(
     plan=plan_server,
     faults=faults,
     surroundings=True,
+    passes=True,
 )

@@ -129,4 +129,5 @@ RAISE_CONNECTIONS = ActionType(
     plan=plan,
     faults=faults,
     surroundings=True,
+    passes=True,
 )

@@ -45,7 +45,8 @@ class ActionType(Struct, frozen=True, kw_only=True):
     ``parameters`` is the frozen type of the mapping that a rule writes behind the action's name. ``faults`` finds
     contradictions between fields that are each valid; one sentence each, for the rule's author. ``changes`` tells
     whether it writes to the cluster, ``disruptive`` whether pods may end by it. ``surroundings``: it must know who else
-    decides about the workload, which costs some reads more.
+    decides about the workload, which costs some reads more. ``passes``: where there is nothing to do for it, the next
+    rung of the ladder is planned at once.
     """
 
     name: str
@@ -58,3 +59,4 @@ class ActionType(Struct, frozen=True, kw_only=True):
     plan: Draft
     faults: Callable[[Any], tuple[str, ...]] = no_faults
     surroundings: bool = False
+    passes: bool = False

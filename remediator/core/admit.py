@@ -16,7 +16,7 @@ from remediator.core.decide import decide
 from remediator.core.guardrails import looks, scopes
 from remediator.core.guardrails.shares import ALL
 from remediator.core.hush import hushed
-from remediator.core.planning import Draft, plan
+from remediator.core.planning import Draft, climbed, plan
 from remediator.core.undo import RETURN_GUARDS, too_late
 from remediator.model.action import ActionState, PastAction
 from remediator.model.case import AdmissionBatch, Assessed, Case, History, Outlook, Ruling, Scope, Touched, Window
@@ -153,7 +153,9 @@ def _wish(item: Assessed, law: Law) -> _Wish:
     rule = law.rules(item.candidate.rule)
     if rule is None:
         return _Wish(item=item)
-    return _Wish(item=item, rule=rule, proposal=plan(item.candidate, rule, item.facts, law.policy, law.draft))
+    proposal = plan(item.candidate, rule, item.facts, law.policy, law.draft)
+    item = structs.replace(item, candidate=climbed(item.candidate, proposal))
+    return _Wish(item=item, rule=rule, proposal=proposal)
 
 
 def _urgency(wish: _Wish) -> tuple[int, int, int, int]:

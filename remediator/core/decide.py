@@ -5,6 +5,7 @@ from __future__ import annotations
 from remediator.core.guardrails import GUARDS, Guard, refusals
 from remediator.model.case import Case
 from remediator.model.decision import Act, Ask, Decision, Hold, Observe, Refusal
+from remediator.model.plan import Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Mode, Rule
 
@@ -25,7 +26,7 @@ def decide(case: Case, guards: tuple[Guard, ...] = GUARDS) -> Decision:
         case Mode.ASK if not approved(case):
             return Ask(plan=case.plan, because=_because(case, Mode.ASK))
         case Mode.ENFORCE if case.plan.asks and not approved(case):
-            return Ask(plan=case.plan, because=f"{case.plan.action} asks first, unless the rule says without_asking")
+            return Ask(plan=case.plan, because=_asks(case.plan))
         case _:
             return Act(plan=case.plan)
 
@@ -50,6 +51,14 @@ def hold(against: tuple[Refusal, ...]) -> Hold:
 def effective_mode(rule: Rule, policy: Policy) -> Mode:
     """Return the lower of the rule's mode and the ceiling: the operator's switch can lower a rule, never raise it."""
     return min(rule.mode, policy.ceiling, key=lambda mode: mode.rank)
+
+
+def _asks(plan: Plan) -> str:
+    """Return why a plan asks though its rule may act."""
+    unknown = next((one.action for one in plan.passed if one.unknown), None)
+    if unknown is not None:
+        return f"nobody can know whether {unknown} would have done"
+    return f"{plan.action} asks first, unless the rule says without_asking"
 
 
 def _because(case: Case, mode: Mode) -> str:

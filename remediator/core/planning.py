@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import structs
 
@@ -12,7 +13,7 @@ from remediator.core.undo import proposal
 from remediator.model.decision import HoldReason, Refusal
 from remediator.model.facts import Facts
 from remediator.model.incident import Candidate, Cause
-from remediator.model.plan import CannotPlan, CaptureEvidence, Plan
+from remediator.model.plan import CannotPlan, CaptureEvidence, Passed, Plan
 from remediator.model.policy import Policy
 from remediator.model.rule import Rule, Rung
 from remediator.model.target import Target
@@ -30,19 +31,44 @@ def plan(candidate: Candidate, rule: Rule, facts: Facts, policy: Policy, draft: 
         return _spent(candidate, rule)
     if facts.workload is None or facts.problem:
         return unusable(facts, facts.read_at)
-    foreign = not_allowed(facts.workload.target, rule)
+    target = facts.workload.target
+    foreign = not_allowed(target, rule)
     if foreign is not None:
         return foreign
-    drafted = draft(rule.ladder[candidate.rung], facts.workload.target, facts, rule, policy)
-    if isinstance(drafted, CannotPlan):
-        return Refusal(
-            reason=HoldReason.CANNOT_PLAN,
-            message=drafted.message,
-            numbers={**drafted.numbers, "cannot": drafted.reason, "action": rule.ladder[candidate.rung].action},
-        )
-    if rule.evidence and drafted.disruptive:
+    drafted = _first_fit(rule.ladder[candidate.rung :], lambda rung: draft(rung, target, facts, rule, policy))
+    if isinstance(drafted, Plan) and rule.evidence and drafted.disruptive:
         return structs.replace(drafted, steps=(CaptureEvidence(target=drafted.target), *drafted.steps))
     return drafted
+
+
+def climbed(candidate: Candidate, proposal: Plan | Refusal) -> Candidate:
+    """Return the candidate at the rung that is planned: rungs that had nothing to do were passed."""
+    passed = len(proposal.passed) if isinstance(proposal, Plan) else 0
+    return structs.replace(candidate, rung=candidate.rung + passed) if passed else candidate
+
+
+def _first_fit(rungs: Sequence[Rung], drafted: Callable[[Rung], Plan | CannotPlan]) -> Plan | Refusal:
+    """Return the plan of the first rung; one that passes leaves it to the next, as long as that changes something.
+
+    What follows a rung of which nobody can know whether it would have done asks a person first.
+    """
+    passed: tuple[Passed, ...] = ()
+    numbers: dict[str, Any] = {}
+    for rung in rungs:
+        found = drafted(rung)
+        if isinstance(found, Plan) and not passed:
+            return found
+        if isinstance(found, Plan):
+            if not found.changes:
+                break
+            asks = found.asks or any(one.unknown for one in passed)
+            return structs.replace(found, passed=passed, asks=asks)
+        numbers = numbers or {**found.numbers, "cannot": found.reason, "action": rung.action}
+        passed += (Passed(action=rung.action, reason=found.reason, message=found.message, unknown=found.unknown),)
+        if not found.passes:
+            break
+    message = "; ".join(one.message for one in passed)
+    return Refusal(reason=HoldReason.CANNOT_PLAN, message=message, numbers=numbers)
 
 
 def _spent(candidate: Candidate, rule: Rule) -> Refusal:

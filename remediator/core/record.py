@@ -166,15 +166,24 @@ def _transition_data(signal: Signal) -> dict[str, Any]:
 def _decision_words(decision: Decision) -> tuple[EntryKind, str, tuple[str, ...]]:
     match decision:
         case Act(plan=plan):
-            return EntryKind.DECISION_ACT, f"will {plan.summary}", ()
+            return EntryKind.DECISION_ACT, f"will {plan.summary}{_passed(plan)}", ()
         case Observe(plan=plan, because=because):
-            return EntryKind.DECISION_OBSERVE, f"would {plan.summary}; only observed: {because}", ("mode",)
+            return (
+                EntryKind.DECISION_OBSERVE,
+                f"would {plan.summary}; only observed: {because}{_passed(plan)}",
+                ("mode",),
+            )
         case Ask(plan=plan, because=because):
-            return EntryKind.DECISION_ASK, f"asks to {plan.summary}: {because}", ("mode",)
+            return EntryKind.DECISION_ASK, f"asks to {plan.summary}: {because}{_passed(plan)}", ("mode",)
         case Hold():
             return EntryKind.DECISION_HOLD, f"nothing done: {hold_message(decision)}", reasons_of(decision)
         case _:
             assert_never(decision)
+
+
+def _passed(plan: Plan) -> str:
+    """Return which rungs were passed over, and why."""
+    return "".join(f"; {one.action} has nothing to do: {one.message}" for one in plan.passed)
 
 
 def _decision_data(ruling: Ruling) -> dict[str, Any]:

@@ -67,12 +67,22 @@ class Undoes(Struct, frozen=True, kw_only=True):
     last: bool = True
 
 
+class Passed(Struct, frozen=True, kw_only=True):
+    """A rung that had nothing to do on these facts, so that the next one was planned; ``unknown``: nobody can know."""
+
+    action: str
+    reason: str
+    message: str
+    unknown: bool = False
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """Steps in order. ``changes`` tells whether a step writes to the cluster; ``disruptive`` whether pods may end.
 
     ``undo`` would return the target to what it was, computed from the facts of the decision. ``undoes`` is set where
     the plan is the undo of an earlier action. ``asks``: a person is asked first, also where the rule may act.
-    ``return_after_s``: what it writes is lent; it goes back when it was not needed for so many seconds.
+    ``return_after_s``: what it writes is lent; it goes back when it was not needed for so many seconds. ``passed``: the
+    rungs before it that were left out.
     """
 
     action: str
@@ -85,6 +95,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     undoes: Undoes | None = None
     return_after_s: int | None = None
     asks: bool = False
+    passed: tuple[Passed, ...] = ()
 
     @property
     def statement(self) -> RunStatement | None:
@@ -98,8 +109,13 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class CannotPlan(Struct, frozen=True, kw_only=True):
-    """An action has nothing sensible to do on these facts (already at its cap, wrong kind): a refusal, as a value."""
+    """An action has nothing sensible to do on these facts (already at its cap, wrong kind): a refusal, as a value.
+
+    ``passes``: the next rung may do what this one cannot. ``unknown``: it would have to know what could not be seen.
+    """
 
     reason: str
     message: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    passes: bool = False
+    unknown: bool = False

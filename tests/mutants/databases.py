@@ -53,6 +53,17 @@ DATABASE_MUTANTS: tuple[Mutant, ...] = (
         (f"{SERVER}::test_nobody_is_between_an_intent_and_its_effect",),
     ),
     Mutant(
+        "database: what follows something unknown asks",
+        (
+            Edit(
+                "remediator/core/planning.py",
+                "found.asks or any(one.unknown for one in passed)",
+                "found.asks",
+            ),
+        ),
+        ("tests/core/test_planning.py::test_what_follows_something_unknown_asks_first",),
+    ),
+    Mutant(
         "database: what is in use does not go back",
         (Edit("remediator/flow/returning.py", "why = still_needed(view, wanted)", 'why = ""'),),
         (f"{STAGES}::test_a_lent_limit_goes_back",),

@@ -34,7 +34,7 @@ def test_the_default_rules(capsys: pytest.CaptureFixture[str]) -> None:
         column = [line[head.index(name) :] for line in row]
         for value in values:
             assert any(cell.startswith(value) for cell in column), value
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 132
     assert lines[-1].startswith("15 rules, 0 warnings, 29 cases; digest ")
     assert sum(line.endswith(": as expected") for line in lines) == 29
     assert "\x1b" not in out

@@ -51,9 +51,12 @@ def test_the_threshold_table(
 
 def test_connection_limits_are_raised_when_a_person_agrees(rules: dict[str, Rule]) -> None:
     """The runbook's words: who holds them first, then "Increase connection limits" to 200, then people."""
-    ladder = rules["database-connections"].ladder
-    assert [rung.action for rung in ladder] == ["investigate", "raise_connections", "notify"]
-    assert ladder[1].parameters["to"] == 200
+    raised = ["raise_connections", "raise_max_connections"]
+    for name, last in (("database-connections", ["notify"]), ("database-connection-issues", ["restart", "notify"])):
+        rule = rules[name]
+        assert [rung.action for rung in rule.ladder] == ["investigate", *raised, *last]
+        assert [rule.ladder[number].parameters["to"] for number in (1, 2)] == [200, 200]
+        assert rule.mode is Mode.ASK
 
 
 def test_service_unavailable(rules: dict[str, Rule]) -> None:

@@ -213,9 +213,42 @@ def connections() -> list[Trial]:
         ),
         (first, "workers are no clients", database({clients % ("p", "idle"): "50x20", worker: "8x20"}), {PG_NAMED: 50}),
         (first, "PostgreSQL 16 reserves more", database({clients % ("p", "idle"): "45x20"}, "10x20"), {PG_NAMED: 50}),
+        (
+            first,
+            "a database that has used up its own limit",
+            database(
+                {
+                    clients % ("p", "idle"): "27x20",
+                    clients % ("q", "active"): "2x20",
+                    'pg_database_connection_limit{datname="p"}': "30x20",
+                    'pg_database_connection_limit{datname="q"}': "-1x20",
+                }
+            ),
+            {PG_NAMED: 90},
+        ),
+        (
+            first,
+            "a role that has used up its own limit, over two databases",
+            database(
+                {
+                    'pg_stat_activity_count{datname="p",usename="app",backend_type="client backend"}': "18x20",
+                    'pg_stat_activity_count{datname="q",usename="app",backend_type="client backend"}': "1x20",
+                    'pg_stat_activity_count{datname="q",usename="ops",backend_type="client backend"}': "1x20",
+                    'pg_roles_connection_limit{rolname="app"}': "20x20",
+                    'pg_roles_connection_limit{rolname="ops"}': "-1x20",
+                }
+            ),
+            {PG_NAMED: 95},
+        ),
         (first, "no settings", {f"{clients % ('p', 'idle')}": "50x20"}, {}),
         (second, "two databases", database({backends % "p": "50x20", backends % "q": "25x20"}), {PG_NAMED: 75}),
         (second, "PostgreSQL 16 reserves more", database({backends % "p": "45x20"}, "10x20"), {PG_NAMED: 50}),
+        (
+            second,
+            "a database that has used up its own limit",
+            database({backends % "p": "27x20", 'pg_database_connection_limit{datname="p"}': "30x20"}),
+            {PG_NAMED: 90},
+        ),
         (second, "gone", database({backends % "p": "45x5 stale"}), {}),
     ]
     return [Trial("database-connections", *case) for case in cases]

@@ -232,6 +232,22 @@ async def test_the_environment_is_patched_and_taken_back(database: str, sick: Pa
         assert len(r.writes()) == 2
 
 
+async def test_a_full_server_is_asked_about_at_once(database: str, sick: Patient) -> None:
+    """Limits would not help: the rung after them is asked for, and carried out on its own rung when a person agrees."""
+    raising = Rung(action="raise_connections", parameters={"to": 20, "full": 1})
+    rung = Rung(action="raise_max_connections", parameters={"to": 150, "container": "app"})
+    async with scene(database, sick, raising, rung, memory=2**32) as r:
+        await fire(r)
+        (asked,) = [one for one in await r.entries() if one.kind.value == "decision.ask"]
+        assert "raise_connections has nothing to do" in asked.summary
+        assert asked.data["rung"] == 1
+        assert env(r)["MAX_CONNECTIONS"] == "100"
+        assert await r.ledger.answer(1, approved=True, actor="ada", reason="users are waiting")
+        await r.settle()
+        assert env(r)["MAX_CONNECTIONS"] == "150"
+        assert [row["rung"] for row in await r.rows("SELECT rung FROM remediator.actions ORDER BY number")] == [1, 1]
+
+
 async def test_restarting_a_database_asks_first(database: str, sick: Patient) -> None:
     """Though the rule may act: the environment stays until a person says yes."""
     rung = Rung(action="raise_max_connections", parameters={"to": 150, "container": "app"})
