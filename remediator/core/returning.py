@@ -7,11 +7,12 @@ the object with how the step before it has left it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, assert_never
 
 from msgspec import structs
 
-from remediator.core.undo import as_left, differences, obstacle, proposal, returned_values
+from remediator.core.undo import as_left, by_name, differences, obstacle, proposal, returned_values, value_at
 from remediator.model.action import ActionState
 from remediator.model.database import DatabaseView, SetLimits
 from remediator.model.decision import HoldReason, Refusal
@@ -19,7 +20,7 @@ from remediator.model.facts import Facts
 from remediator.model.incident import Candidate
 from remediator.model.loan import LoanState, Move, Step
 from remediator.model.plan import Plan
-from remediator.model.undo import Former, Undoing
+from remediator.model.undo import Difference, Former, Undoing
 
 LOOK_S = 2.0
 """Seconds between two looks at a step that is under way."""
@@ -33,27 +34,50 @@ ROOM_PERCENT = 80
 FOREIGN = frozenset({HoldReason.CHANGED_SINCE.value, HoldReason.TARGET_NOT_FOUND.value, HoldReason.CANNOT_PLAN.value})
 
 
-def returning(lent: Former, last: Former, image: dict[str, Any]) -> Undoing:
-    """Say what the next step of a return comes to: ``last`` is the action whose write stands, ``lent`` the first."""
+def returning(lent: Former, last: Former, image: dict[str, Any], later: Sequence[Former] = ()) -> Undoing:
+    """Say what the next step of a return comes to: ``last`` is the latest step of it, at first ``lent`` itself.
+
+    ``later``: what else we have written to the object since ``last``, in order. It does no harm to the loan where the
+    values that were lent are in the end as ``last`` has left them.
+    """
     why = obstacle(lent) if last.number == lent.number else _standing(last)
     if why:
         return Undoing(action=last.number, mark=last.id, obstacle=why, loan=lent.number)
+    same = [one for one in later if one.plan.lever == lent.plan.lever and one.plan.statement is None]
+    stands = newest(last, same)
     former = {one.path: one.former for one in returned_values(lent)}
-    ours = as_left(last)
+    left, ours = as_left(last), as_left(stands)
+    moved = tuple(
+        Difference(path=path, ours=value_at(left, path), theirs=value_at(ours, path))
+        for path in former
+        if value_at(left, path) != value_at(ours, path)
+    )
     steps = tuple(
         structs.replace(one, ours=now, former=halfway(now, former[one.path]))
         for one in returned_values(lent)
-        if (now := _at(ours, one.path)) != former[one.path]
+        if (now := value_at(ours, one.path)) != former[one.path]
     )
     return Undoing(
-        action=last.number,
-        mark=last.id,
+        action=stands.number,
+        mark=stands.id,
         returned=steps,
-        differences=differences(ours, image),
+        differences=(*moved, *differences(ours, image)),
         through=lent.plan.lever,
+        by_name=by_name(lent.plan),
         loan=lent.number,
         final=all(one.former == former[one.path] for one in steps),
     )
+
+
+def newest(last: Former, later: Iterable[Former]) -> Former:
+    """Return the action of ours whose write stands: each found the object as the one before it had left it.
+
+    Where somebody else has written in between, that is found by what comes after it: the last mark is not there.
+    """
+    for one in later:
+        if one.before is not None and not differences(as_left(last), one.before.object):
+            last = one
+    return last
 
 
 def halfway(now: Any, former: Any) -> Any:
@@ -142,9 +166,3 @@ def _standing(last: Former) -> str:
     if last.applied_at is None or last.before is None:
         return f"it has changed nothing ({last.state.value})"
     return ""
-
-
-def _at(document: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document

@@ -73,7 +73,7 @@ def undoing(former: Former, image: dict[str, Any]) -> Undoing:
         mark=former.id,
         returned=tuple(returned_values(former)),
         through=former.plan.lever,
-        by_name=_by_name(former.plan),
+        by_name=by_name(former.plan),
         differences=differences(as_left(former), image),
     )
 
@@ -134,7 +134,7 @@ def touched_since(plan: Plan, image: dict[str, Any]) -> Refusal | None:
         # A statement carries the values that it replaces, and is refused where they are not there any more.
         return None
     wrote = [*plan.undoes.wrote, Wrote(path=("metadata", "annotations", MARK), value=plan.undoes.mark)]
-    found = [Difference(path=one.path, ours=one.value, theirs=_at(image, one.path)) for one in wrote]
+    found = [Difference(path=one.path, ours=one.value, theirs=value_at(image, one.path)) for one in wrote]
     moved = tuple(one for one in found if one.ours != one.theirs)
     if not moved:
         return None
@@ -179,10 +179,11 @@ def returned_values(former: Former) -> Iterator[Returned]:
     for step in former.plan.steps:
         if isinstance(step, PatchObject):
             for path, value in _leaves(step.patch, ()):
-                yield Returned(path=path, ours=value, former=_at(before, path))
+                yield Returned(path=path, ours=value, former=value_at(before, path))
 
 
-def _by_name(plan: Plan) -> bool:
+def by_name(plan: Plan) -> bool:
+    """Tell whether a plan writes lists whose items are merged by their names."""
     return any(isinstance(step, PatchObject) and step.by_name for step in plan.steps)
 
 
@@ -218,7 +219,8 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _at(document: Any, path: Path) -> Any:
+def value_at(document: Any, path: Path) -> Any:
+    """Return what is at a path of a document, None where nothing is; items of lists go by their names."""
     for key in path:
         if _named(document):
             document = next((item for item in document if item["name"] == key), None)
@@ -254,7 +256,7 @@ def as_left(former: Former) -> dict[str, Any]:
 
 def _seen(document: dict[str, Any]) -> dict[str, Any]:
     """Return what of an image is compared: the spec, and our mark. Versions and other marks move by themselves."""
-    mark = _at(document, ("metadata", "annotations", MARK))
+    mark = value_at(document, ("metadata", "annotations", MARK))
     return {"metadata": {"annotations": {MARK: mark}}, "spec": document.get("spec") or {}}
 
 

@@ -51,7 +51,7 @@ async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
     if found is None:
         detail = f"A{candidate.fingerprint} has lent nothing"
         return Facts(read_at=parts.clock.now(), problem="target_not_found", detail=detail)
-    lent, last = found
+    lent = found.lent
     facts = await parts.cluster.reader.facts(lent.target)
     if facts.workload is None:
         return facts
@@ -60,7 +60,8 @@ async def return_facts(parts: Parts, candidate: Candidate) -> Facts:
         wanted = structs.replace(undoing_statement(lent, view), loan=lent.number)
         why = still_needed(view, wanted)
     else:
-        wanted = await compared(parts, last, lent.plan.lever, partial(returning, lent, last))
+        compare = partial(returning, lent, found.last, later=found.later)
+        wanted = await compared(parts, found.last, lent.plan.lever, compare)
         why = ""
     uneasy = "; ".join(filter(None, (why, await _uneasy(parts, lent.number))))
     return structs.replace(facts, undo=structs.replace(wanted, uneasy=uneasy))

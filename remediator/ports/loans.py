@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
+
 from remediator.model.loan import Loan, Move, Step
 from remediator.model.undo import Former
 
 Judge = Callable[[Step], Move]
+
+
+class Lent(Struct, frozen=True, kw_only=True):
+    """A loan: the action that lent, the latest step of its return (at first the same), what was written since by us."""
+
+    lent: Former
+    last: Former
+    later: tuple[Former, ...] = ()
 
 
 class LoanStore(Protocol):
@@ -21,8 +31,8 @@ class LoanStore(Protocol):
         """
         ...
 
-    async def former(self, number: int) -> tuple[Former, Former] | None:
-        """Return the action that lent, and the one whose write stands now; None where nothing was lent."""
+    async def former(self, number: int) -> Lent | None:
+        """Return what is to be brought back; None where nothing was lent."""
         ...
 
     async def uneasy(self, number: int, fresh_s: float) -> tuple[str, ...]:

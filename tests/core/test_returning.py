@@ -93,6 +93,72 @@ def test_what_is_not_as_the_step_left_it(now: Json) -> None:
     assert refusal.reason is HoldReason.CHANGED_SINCE
 
 
+RESTARTED = "d" * 40
+
+
+def restart(before: Json, number: int = 4, mark: str = RESTARTED) -> Former:
+    """Return a restart of ours, and what it found."""
+    step = PatchObject(target=BACKSTAGE, patch={}, expected={}, mark_template=True)
+    plan = Plan(action="restart", target=BACKSTAGE, summary="restart", steps=(step,), changes=True)
+    return structs.replace(former(number, mark, before, 9), plan=plan)
+
+
+def restarted(replicas: int, **spec: Any) -> Json:
+    """Return the object as a restart has left it."""
+    return image(replicas, RESTARTED, template={"metadata": {"annotations": {MARK: RESTARTED}}}, **spec)
+
+
+def test_what_we_have_written_since_is_no_third_party() -> None:
+    """A restart of ours after the loan: the return goes on from there, and expects its mark."""
+    found = returning(LENT, LENT, restarted(9), later=(restart(image(9, FIRST)),))
+    assert (found.action, found.mark, found.loan, found.differences) == (4, RESTARTED, 1, ())
+    assert (found.returned[0].ours, found.returned[0].former) == (9, 6)
+    step = restart(image(6, SECOND))
+    assert returning(LENT, STEP, restarted(6), later=(step,)).returned[0].former == 4
+
+
+@pytest.mark.parametrize(
+    ("found", "now"),
+    [
+        (image(11, FIRST), restarted(11)),
+        (image(9, FIRST, minReadySeconds=3), restarted(9, minReadySeconds=3)),
+        (image(9, "e" * 40), restarted(9)),
+        (image(9, FIRST), restarted(11)),
+    ],
+    ids=["another number", "another field", "an unknown mark", "after the restart"],
+)
+def test_a_third_party_between_two_writes_of_ours_is_found(found: Json, now: Json) -> None:
+    """What our restart found was not as the loan had left it, or is not as the restart left it: theirs."""
+    assert returning(LENT, LENT, now, later=(restart(found),)).differences
+
+
+def test_what_we_have_scaled_for_good_since_is_kept() -> None:
+    """A later scale of ours that lends nothing wrote the very number: what was lent is not what is there."""
+    later = former(4, RESTARTED, image(9, FIRST), 12)
+    found = returning(LENT, LENT, image(12, RESTARTED), later=(later,))
+    assert [(one.ours, one.theirs) for one in found.differences] == [(9, 12)]
+    back = former(5, SECOND, image(12, RESTARTED), 9)
+    assert returning(LENT, LENT, image(9, SECOND), later=(later, back)).differences == ()
+
+
+def test_values_in_lists_go_back_by_their_names() -> None:
+    """What was lent to a container is found there."""
+
+    def containers(value: str) -> Json:
+        env = [{"name": "WORKERS", "value": value}]
+        return {"template": {"spec": {"containers": [{"name": "app", "env": env}, {"name": "side"}]}}}
+
+    patch = {
+        "spec": {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "WORKERS", "value": "8"}]}]}}}
+    }
+    step = PatchObject(target=BACKSTAGE, patch=patch, expected={}, by_name=True)
+    plan = Plan(action="raise", target=BACKSTAGE, summary="raise", steps=(step,), changes=True)
+    lent = structs.replace(former(1, FIRST, image(3, **containers("4")), 3), plan=plan)
+    found = returning(lent, lent, image(3, FIRST, **containers("8")))
+    (one,) = found.returned
+    assert (one.ours, one.former, found.by_name, found.differences) == ("8", "4", True, ())
+
+
 def test_what_cannot_be_gone_on_from() -> None:
     """The first was undone; a step was taken over by an undo, or was never stored."""
     assert "undoes it already" in returning(structs.replace(LENT, undone_by=7), structs.replace(LENT), {}).obstacle

@@ -23,8 +23,8 @@ from remediator.model.entry import EntryKind
 from remediator.model.loan import LoanState
 from remediator.model.rule import Mode, Rung
 from remediator.model.signal import Status
-from remediator.model.undo import Former
 from remediator.ports.loans import Judge
+from remediator.ports.loans import Lent as Loaned
 from remediator.sandbox import scenario
 from remediator.sandbox.defaults import fill_in
 from remediator.sandbox.resources import AUTOSCALERS, DEPLOYMENTS
@@ -54,6 +54,7 @@ class Lent:
     async def hour_later(self) -> None:
         """Let the time of the loan be over, and the incident too, for long enough."""
         await self.r.sql.execute("UPDATE remediator.loans SET check_at = now(), return_at = now()")
+        await self.r.sql.execute("UPDATE remediator.loans SET ended_at = ended_at - interval '1 h'")
         await self.r.sql.execute("UPDATE remediator.incidents SET resolved_at = resolved_at - interval '1 h'")
 
     async def step_back(self, replicas: int | None = None) -> None:
@@ -188,6 +189,30 @@ async def test_a_change_between_two_steps_ends_it(database: str) -> None:
         await lent.settle()
         assert await lent.state() == ("kept", "kept: changed_since")
         assert lent.r.live()["spec"]["replicas"] == 7
+
+
+async def test_a_loan_upon_a_loan_goes_back_first(database: str) -> None:
+    """4 pods were lent 4, and then 4 more in another incident: 12 to 8, then 8 to 4; nobody else has touched it."""
+    async with lending(database) as lent:
+        r = lent.r
+        await lent.settle()
+        await r.sql.execute("UPDATE remediator.incidents SET resolved_at = resolved_at - interval '1 h'")
+        r.rules.rules = (structs.replace(SCALE, limits=structs.replace(SCALE.limits, cooldown_s=0)),)
+        await r.deliver(alert(starts_at=r.parts.clock.now()))
+        await r.settle()
+        assert r.live()["spec"]["replicas"] == 12
+        r.rolled_out()
+        await r.deliver(alert(status=Status.RESOLVED))
+        for _ in range(3):
+            await r.hasten()
+        counts = []
+        for _ in range(6):
+            await lent.step_back()
+            counts.append(r.live()["spec"]["replicas"])
+        await lent.settle()
+        assert counts == [10, 9, 8, 6, 5, 4]
+        ended = await r.rows("SELECT action, state, note FROM remediator.loans ORDER BY action")
+        assert [tuple(row) for row in ended] == [(1, "returned", "returned by A8"), (2, "returned", "returned by A5")]
 
 
 async def test_nothing_goes_back_while_anything_is_wrong(database: str) -> None:
@@ -352,7 +377,7 @@ class Counting:
         self.steps.append(self.now)
         return self.asked
 
-    async def former(self, number: int) -> tuple[Former, Former] | None:
+    async def former(self, number: int) -> Loaned | None:
         """Return nothing for any number."""
         assert number
         return None

@@ -11,13 +11,15 @@ from remediator.adapters.ledger.undo import read_former
 from remediator.model.entry import EntryKind, NewEntry
 from remediator.model.loan import Loan, LoanState, Move, Step
 from remediator.model.measure import SOURCE
-from remediator.model.undo import Former
-from remediator.ports.loans import Judge
+from remediator.ports.loans import Judge, Lent
 
 QUIET_S = 300.0
 """For so many seconds nothing may have been wrong with a target before anything of it goes back, unless told else."""
 LOOK_BACK = 10_000
 """How many actions below the newest loan are looked through: a write may be stored after that of a later action."""
+
+MOST_LATER = 20
+"""So many writes after a step are looked at; where there are more, the object is not as the last of these left it."""
 
 
 class LedgerLoanStore:
@@ -47,14 +49,18 @@ class LedgerLoanStore:
                 await connection.execute(QUERIES["wake"], "assess")
         return len(asked)
 
-    async def former(self, number: int) -> tuple[Former, Former] | None:
-        """Return the action that lent, and the one whose write stands now."""
+    async def former(self, number: int) -> Lent | None:
+        """Return the action that lent, the latest step of its return, and what was written since."""
         async with transaction(self._pool) as connection:
             last = await connection.fetchval(QUERIES["read_loan"], number)
             if last is None:
                 return None
-            lent, standing = await read_former(connection, number), await read_former(connection, last)
-        return (lent, standing) if lent is not None and standing is not None else None
+            lent, step = await read_former(connection, number), await read_former(connection, last)
+            since = [row["number"] for row in await connection.fetch(QUERIES["written_since"], last, MOST_LATER)]
+            later = [await read_former(connection, one) for one in since]
+        if lent is None or step is None:
+            return None
+        return Lent(lent=lent, last=step, later=tuple(one for one in later if one is not None))
 
     async def uneasy(self, number: int, fresh_s: float) -> tuple[str, ...]:
         """Return what of the loan's measures is not known to be well."""

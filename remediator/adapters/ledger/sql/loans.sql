@@ -41,7 +41,8 @@ SET state = $2, last = coalesce($3, last), tries = $4, note = $5, check_at = sta
 WHERE action = $1;
 
 -- name: due_loans
--- What may go back now: it is time, nothing of the target is open, nothing has been for $2 seconds, nothing moves it.
+-- What may go back now: it is time, nothing of the target is open, nothing moves it, nothing that was lent upon it is still
+-- out; and nothing was so for $2 seconds.
 SELECT loan.action, loan.incident, loan.target_key, loan.return_at, lending.rule, candidate.labels::text AS labels,
        incident.severity, candidate.priority
 FROM remediator.loans AS loan
@@ -49,6 +50,11 @@ JOIN remediator.actions AS lending ON lending.number = loan.action
 JOIN remediator.candidates AS candidate ON candidate.id = lending.candidate
 JOIN remediator.incidents AS incident ON incident.id = loan.incident
 WHERE loan.state = 'lent' AND loan.check_at <= statement_timestamp()
+  AND NOT EXISTS (
+      SELECT FROM remediator.loans AS upon
+      WHERE upon.target_key = loan.target_key AND upon.action > loan.action
+        AND (upon.ended_at IS NULL OR upon.ended_at > statement_timestamp() - make_interval(secs => $2))
+  )
   AND NOT EXISTS (
       SELECT FROM remediator.incidents AS other
       WHERE other.target_key = loan.target_key
@@ -76,6 +82,16 @@ RETURNING id;
 UPDATE remediator.loans
 SET state = 'returning', candidate = $2, check_at = statement_timestamp()
 WHERE action = $1;
+
+-- name: written_since
+-- What we have written to the object of an action after it, in that order.
+SELECT later.number
+FROM remediator.actions AS step
+JOIN remediator.actions AS later ON later.target_key = step.target_key
+WHERE step.number = $1 AND later.number > step.number AND later.changes AND later.mode = 'enforce'
+  AND later.applied_at IS NOT NULL
+ORDER BY later.number
+LIMIT $2;
 
 -- name: read_loan
 -- The action whose write stands now.
