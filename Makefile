@@ -17,7 +17,7 @@ WORKERS ?= 3
 
 .PHONY: help
 help: ## say what can be made (this list)
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # ---------------------------------------------------------------------------------------------------- environment
 
@@ -103,6 +103,10 @@ unit: dev ## the tests that are quick, without coverage
 .PHONY: faults
 faults: dev programs ## the long form of the tests that nothing is lost or doubled (an hour; `SHORT=1`: minutes)
 	@$(BIN)/python -m tests.faults $(if $(SHORT),--short)
+
+.PHONY: acceptance
+acceptance: dev programs ## the threshold table, row by row, with real Prometheus and Alertmanager (a minute)
+	@$(BIN)/python -m tests.acceptance
 
 .PHONY: mutants
 mutants: dev ## take out one safeguard after the other, and see a test fail for each

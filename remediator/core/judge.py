@@ -53,6 +53,11 @@ class Question(Struct, frozen=True, kw_only=True):
         return next((one for one in self.measures if one.phase is Phase.PENDING), None)
 
     @property
+    def half_time(self) -> datetime:
+        """Return from when on a measure counts against the action: before, it tells of the time before the new pods."""
+        return self.applied_at + timedelta(seconds=self.recover.within_s / 2)
+
+    @property
     def deadline(self) -> datetime:
         """Return when patience ends."""
         return self.applied_at + timedelta(seconds=self.recover.within_s)
@@ -76,7 +81,8 @@ def judge(question: Question) -> Judgement:
 
     Recovered: rolled out, with no alert firing, at every look for ``recover.for_s`` seconds; quiet is not counted from
     before the action, nor across a look that saw nothing. Who is quiet at the deadline is given the time to prove it.
-    A measure counts as its poller has seen it: what is unknown proves nothing, what has become critical since is worse.
+    A measure counts as its poller has seen it: what is unknown proves nothing, what has become critical since and is
+    still so when half of the time is over is worse.
     """
     workload = _known(question)
     if workload is None:
@@ -101,7 +107,7 @@ def _measured(question: Question, workload: WorkloadFacts) -> Judgement | None:
     if unseen is not None:
         return _unseen(question, unseen)
     risen = next((one for one in question.measures if _risen(one, question)), None)
-    if risen is not None and workload.rolled_out:
+    if risen is not None and workload.rolled_out and question.now >= question.half_time:
         return _final(question, Verdict.WORSE, f"{risen.row} has become critical since: {_value(risen)}")
     since = question.calm_since
     if question.firing and since is not None and _healthy(question, workload):
@@ -120,8 +126,8 @@ def _unseen(question: Question, measure: Measure) -> Judgement:
 
 
 def _risen(measure: Measure, question: Question) -> bool:
-    """Tell whether it has become critical after the action."""
-    critical = measure.phase is Phase.FIRING and measure.level is Level.CRITICAL
+    """Tell whether it has become critical after the action, and is not back inside: its level falls only later."""
+    critical = measure.phase is Phase.FIRING and measure.level is Level.CRITICAL and measure.calm_since is None
     return critical and measure.level_at is not None and measure.level_at > question.applied_at
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from remediator.core.judge import Judgement, Question, judge
 from remediator.core.undo import judge_return
+from remediator.core.words import span
 from remediator.flow import successors
 from remediator.flow.bells import Bells, Stage
 from remediator.flow.beside import beside
@@ -111,6 +112,8 @@ class Verify:
         if measured.measures:
             data["measures"] = [_spelt(one) for one in measured.measures[:MOST_MEASURES]]
         summary = f"{judgement.verdict.value}: {judgement.message}"
+        if state is ActionState.RECOVERED and action.plan.undoes is None:
+            summary += f"; {span(took)} after the {action.plan.action} (rung {action.rung})"
         conclusion = Conclusion(
             number=action.number,
             fence=action.fence,

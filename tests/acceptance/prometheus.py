@@ -57,6 +57,15 @@ async def scraping(folder: Path, target: str, port: int = 0) -> AsyncIterator[st
         yield url
 
 
+@asynccontextmanager
+async def alarming(folder: Path, target: str, alertmanager: str, rules: str, port: int) -> AsyncIterator[str]:
+    """Run one that scrapes ``target``, and tells ``alertmanager`` (host and port) what ``rules`` say of it."""
+    peers = f'[{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]'
+    more = f"rule_files: [rules.yml]\nalerting: {{alertmanagers: {peers}}}\n"
+    async with _running(folder, {"prometheus.yml": _SCRAPES % target + more, "rules.yml": rules}, port) as url:
+        yield url
+
+
 @dataclass(slots=True)
 class Exporter:
     """What is scraped: gauges of a test's own. ``address``: host and port."""

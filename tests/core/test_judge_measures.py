@@ -100,14 +100,22 @@ def test_unknown_is_never_recovered_nor_worse(measure: Measure) -> None:
 
 
 def test_critical_since_the_action_is_worse() -> None:
-    """At once, when the rollout is complete; adding pods did no harm by it, so they are not taken back."""
+    """When half of the time is over and the rollout complete; adding pods did no harm, so they are not taken back."""
     risen = structs.replace(FIRES, level=Level.CRITICAL, level_at=after(30), value=91.5)
-    found = looked(40, risen, firing=1)
+    found = looked(300, risen, firing=1)
     assert (found.verdict, found.harmed) == (Verdict.WORSE, False)
     assert found.message == "cpu-usage has become critical since: 91.5"
-    assert looked(40, risen, firing=1, facts=facts(workload(available=2))).verdict is Verdict.WAIT
+    assert looked(300, risen, firing=1, facts=facts(workload(available=2))).verdict is Verdict.WAIT
     before = structs.replace(risen, level_at=after(-1))
-    assert looked(40, before, firing=1).verdict is Verdict.WAIT
+    assert looked(300, before, firing=1).verdict is Verdict.WAIT
+
+
+def test_a_measure_is_given_time_to_follow() -> None:
+    """It looks back over minutes: what is critical when the new pods have just become ready may be of before them."""
+    risen = structs.replace(FIRES, level=Level.CRITICAL, level_at=after(30), value=91.5)
+    assert looked(299, risen, firing=1).verdict is Verdict.WAIT
+    inside = structs.replace(risen, value=61.0, calm_since=after(310))
+    assert looked(320, inside, firing=1).verdict is Verdict.WAIT
 
 
 def test_fewer_pods_than_before_are_the_actions_own_doing() -> None:

@@ -1,0 +1,1 @@
+"""The threshold table of the runbook, driven row by row with real parts: ``make acceptance``."""
