@@ -113,7 +113,7 @@ class Verify:
             data["measures"] = [_spelt(one) for one in measured.measures[:MOST_MEASURES]]
         summary = f"{judgement.verdict.value}: {judgement.message}"
         if state is ActionState.RECOVERED and action.plan.undoes is None:
-            summary += f"; {span(took)} after the {action.plan.action} (rung {action.rung})"
+            summary += f"; {span(took)} after {action.plan.action} (rung {action.rung})"
         conclusion = Conclusion(
             number=action.number,
             fence=action.fence,

@@ -53,6 +53,16 @@ DATABASE_MUTANTS: tuple[Mutant, ...] = (
         (f"{SERVER}::test_nobody_is_between_an_intent_and_its_effect",),
     ),
     Mutant(
+        "threshold: a measure is given time to follow the action",
+        (Edit("remediator/core/judge.py", " and question.now >= question.half_time", ""),),
+        ("tests/core/test_judge_measures.py::test_a_measure_is_given_time_to_follow",),
+    ),
+    Mutant(
+        "threshold: what is back inside is not worse",
+        (Edit("remediator/core/judge.py", " and measure.calm_since is None", ""),),
+        ("tests/core/test_judge_measures.py::test_a_measure_is_given_time_to_follow",),
+    ),
+    Mutant(
         "database: what follows something unknown asks",
         (
             Edit(
