@@ -46,6 +46,8 @@ async def test_over_the_threshold_and_back(database: str) -> None:
             "cpu-usage of backstage/backstage is over: 60 %, below 65 % for 0 s",
         ]
         assert (await kinds(m))[-1] == "incident.resolved"
+        told = [one.summary for one in await m.r.entries() if one.kind.value == "action.verified"]
+        assert told[0].endswith(" after restart (rung 0)")
         turned = [one for one in m.r.ear.outcomes("poll") if one != "polled"]
         assert turned == ["fires", "rises", "eases", "ends"]
 
