@@ -46,10 +46,12 @@ async def _play(folder: Path, ledger: str, sick: str) -> int:
     async with Stage.playing(folder, ledger, sick) as stage:
         _say("==> Driving each row over its thresholds (about a minute)")
         lines, missing = await stories.play(stage)
+        _, said = await stage.type("log", "--lines", "1000")
         for line in lines:
-            if line.incident is not None:
-                _, said = await stage.type("log", "--incident", str(line.incident))
-                _say(f"\n==> remediator log --incident {line.incident}    ({line.rule})\n{said.rstrip()}")
+            # Alerts are of no incident yet when they are told: they are found by the row's name.
+            marks = (f"#{line.incident} ", f"{line.rule} of ")
+            own = [one for one in said.splitlines() if any(mark in one for mark in marks)]
+            _say("\n".join([f"\n==> remediator log | grep -e '{marks[0]}' -e '{marks[1]}'", *own]))
         _say("\n==> remediator doctor: everything there")
         _say(await _doctor(stage))
         try:
